@@ -1,0 +1,211 @@
+"""Turn text into integers, and integers into batches (built in notebook 04)."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+
+class Vocabulary:
+    """Number the distinct characters of a text.
+
+    Parameters
+    ----------
+    characters : str
+        The characters in the order of their numbers, each once.
+
+    Examples
+    --------
+    >>> vocab = Vocabulary.from_text("hello")
+    >>> vocab.encode("hole")
+    array([1, 3, 2, 0], dtype=int32)
+    >>> vocab.decode([1, 0, 2, 2, 3])
+    'hello'
+    """
+
+    def __init__(self, characters):
+        if not characters:
+            raise ValueError("A vocabulary needs at least one character; this text is empty.")
+        if len(set(characters)) != len(characters):
+            raise ValueError("A vocabulary lists each character once.")
+        self.characters = characters
+        self._index = {character: index for index, character in enumerate(characters)}
+
+    @classmethod
+    def from_text(cls, text):
+        """Collect the distinct characters of `text`, sorted."""
+        return cls("".join(sorted(set(text))))
+
+    def __len__(self):
+        return len(self.characters)
+
+    def __contains__(self, character):
+        return character in self._index
+
+    def __eq__(self, other):
+        return isinstance(other, Vocabulary) and self.characters == other.characters
+
+    def __repr__(self):
+        return f"Vocabulary({self.characters!r})"
+
+    def encode(self, text):
+        """Return the numbers of the characters of `text`.
+
+        Parameters
+        ----------
+        text : str
+
+        Returns
+        -------
+        ndarray of int32, shape (len(text),)
+
+        Raises
+        ------
+        ValueError
+            If a character is not in the vocabulary; the message names it and its place.
+
+        Examples
+        --------
+        >>> Vocabulary("abc").encode("cab")
+        array([2, 0, 1], dtype=int32)
+        """
+        try:
+            return np.array([self._index[character] for character in text], dtype=np.int32)
+        except KeyError as unknown:
+            character = unknown.args[0]
+            raise ValueError(
+                f"The character {character!r} (position {text.index(character)} of the text) is not among "
+                f"the {len(self)} characters of this vocabulary: {self.characters!r}"
+            ) from None
+
+    def decode(self, ids):
+        """Return the text that `ids`, a sequence of integers, stands for.
+
+        Raises
+        ------
+        ValueError
+            If a number is not one of 0 to len(self) - 1.
+
+        Examples
+        --------
+        >>> Vocabulary("abc").decode([2, 0, 1])
+        'cab'
+        """
+        ids = np.asarray(ids, dtype=np.int64).reshape(-1)
+        if ids.size and not (0 <= ids.min() and ids.max() < len(self)):
+            raise ValueError(f"This vocabulary has the numbers 0 to {len(self) - 1}, got {ids.min()} to {ids.max()}.")
+        return "".join(self.characters[index] for index in ids)
+
+    def save(self, path):
+        """Write the vocabulary to `path` as JSON."""
+        Path(path).write_text(json.dumps({"characters": self.characters}), encoding="utf-8")
+
+    @classmethod
+    def load(cls, path):
+        """Read a vocabulary that `save` wrote."""
+        return cls(json.loads(Path(path).read_text(encoding="utf-8"))["characters"])
+
+
+def split_tail(text, fraction=0.1):
+    """Cut off the contiguous end of a text, to be held out of training.
+
+    Parameters
+    ----------
+    text : str or ndarray
+    fraction : float
+        The share to hold out, between 0 and 1.
+
+    Returns
+    -------
+    train, held_out : same type as `text`
+
+    Raises
+    ------
+    ValueError
+        If either part would be empty.
+
+    Examples
+    --------
+    >>> split_tail("0123456789", fraction=0.3)
+    ('0123456', '789')
+    """
+    cut = len(text) - round(len(text) * fraction)
+    if not 0 < cut < len(text):
+        raise ValueError(f"A text of {len(text)} characters cannot be split with {fraction:.0%} held out.")
+    return text[:cut], text[cut:]
+
+
+def make_streams(ids, batch_size, seq_len):
+    """Cut a text into parallel streams, read side by side, with a target at every step.
+
+    Row `b` of batch `k + 1` continues row `b` of batch `k`, so the state of the network can be carried over.
+
+    Parameters
+    ----------
+    ids : ndarray of int, shape (length,)
+    batch_size : int
+        Number of streams.
+    seq_len : int
+        Characters read from each stream at a time.
+
+    Returns
+    -------
+    inputs, targets : ndarray, shape (batches, batch_size, seq_len)
+        The target of a character is the one that follows it. Characters that fill no whole batch are left out.
+
+    Raises
+    ------
+    ValueError
+        If the text is too short for one batch.
+
+    Examples
+    --------
+    >>> inputs, targets = make_streams(np.arange(9), batch_size=2, seq_len=2)
+    >>> inputs.tolist()
+    [[[0, 1], [4, 5]], [[2, 3], [6, 7]]]
+    >>> targets[0].tolist()
+    [[1, 2], [5, 6]]
+    """
+    batches = (len(ids) - 1) // (batch_size * seq_len)
+    if batches < 1:
+        raise ValueError(
+            f"A text of {len(ids)} characters is too short for {batch_size} streams of {seq_len} characters: "
+            f"it takes at least {batch_size * seq_len + 1}. Use a longer text, or smaller batch_size and seq_len."
+        )
+    used = batches * batch_size * seq_len
+
+    def cut(part):
+        return part.reshape(batch_size, batches, seq_len).transpose(1, 0, 2)
+
+    return cut(ids[:used]), cut(ids[1 : used + 1])
+
+
+def make_windows(ids, seq_len):
+    """Cut a text into overlapping windows, with one target after each.
+
+    Parameters
+    ----------
+    ids : ndarray of int, shape (length,)
+    seq_len : int
+        Characters in a window.
+
+    Returns
+    -------
+    windows : ndarray, shape (length - seq_len, seq_len)
+        A view: no character is copied.
+    targets : ndarray, shape (length - seq_len,)
+
+    Raises
+    ------
+    ValueError
+        If the text has no character left to be a target.
+
+    Examples
+    --------
+    >>> windows, targets = make_windows(np.arange(5), seq_len=3)
+    >>> windows.tolist(), targets.tolist()
+    ([[0, 1, 2], [1, 2, 3]], [3, 4])
+    """
+    if len(ids) <= seq_len:
+        raise ValueError(f"A text of {len(ids)} characters has no window of {seq_len} with a target after it.")
+    return np.lib.stride_tricks.sliding_window_view(ids[:-1], seq_len), ids[seq_len:]
