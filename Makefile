@@ -1,0 +1,44 @@
+# Each recipe is what a person would type. `make PYTHON=python3.12 env` picks the Python,
+# `make lab LAB_ARGS="--no-browser --port 8899"` passes options on to JupyterLab.
+
+PYTHON = python3
+python = .venv/bin/python
+version = import sys; (3, 11) <= sys.version_info[:2] <= (3, 13) or sys.exit("The course needs Python 3.11, 3.12 or 3.13; this is %d.%d. Run: make clean env PYTHON=python3.12" % sys.version_info[:2])
+
+.PHONY: help env lab test outputs data sync clean
+
+help:           ## Show this list
+	@sed -n 's/^\([a-z]*\): .*## /  make \1\t/p' Makefile
+
+env: .venv/installed ## Install what the course needs into .venv
+
+# The file is written last, so that an installation cut short is taken up again.
+.venv/installed: requirements.txt
+	@$(python) -m pip --version >/dev/null 2>&1 || { $(PYTHON) -c '$(version)' && $(PYTHON) -m venv .venv; }
+	@$(python) -c '$(version)'
+	$(python) -m pip install -r requirements.txt
+	@touch $@
+
+.venv/installed-tests: .venv/installed tests/requirements.txt
+	$(python) -m pip install -c requirements.txt -r tests/requirements.txt
+	@touch $@
+
+lab: env        ## Fetch the texts and open the course in JupyterLab
+	@$(python) -m helpers.corpora || echo "Going on without the missing texts: the notebooks say what they do instead."
+	.venv/bin/jupyter lab --ServerApp.root_dir=. --LabApp.news_url=None notebooks/00_start_here.ipynb $(LAB_ARGS)
+
+test: .venv/installed-tests ## Run all tests and check every notebook against its stored outputs
+	$(python) -m pytest --nbval $(TEST_ARGS)
+
+outputs: env    ## Run all notebooks in order and store their outputs
+	$(python) tests/outputs.py $(NOTEBOOKS)
+
+data: env       ## Fetch the texts
+	$(python) -m helpers.corpora
+
+sync:           ## Bring pins and links in step after a change
+	$(PYTHON) tests/sync.py
+
+clean:          ## Remove .venv, caches and training runs (the texts in data/texts stay)
+	rm -rf .venv .pytest_cache .ruff_cache runs notebooks/runs
+	find . -name __pycache__ -prune -exec rm -rf {} + -o -name .ipynb_checkpoints -prune -exec rm -rf {} +

@@ -1,0 +1,217 @@
+"""Write text with a trained model, one character at a time, in NumPy alone (built in notebook 06).
+
+    python -m helpers.sampling --model data/models/dracula --prompt "The castle" --length 500 --seed 1
+"""
+
+import argparse
+import sys
+import time
+
+import numpy as np
+
+from helpers.cells import LSTMCell
+from helpers.storage import read_model
+from helpers.text import Vocabulary
+
+
+class CharLSTM:
+    """A trained character model, run by the NumPy `LSTMCell`.
+
+    Parameters
+    ----------
+    vocab : Vocabulary
+    weights : sequence of ndarray
+        In Keras's order: embedding; kernel, recurrent kernel and bias of each layer; kernel and bias of the output.
+
+    Examples
+    --------
+    >>> model = CharLSTM.load("dracula")
+    >>> logits, state = model.step(model.vocab.encode("T"), model.zero_state())
+    >>> logits.shape == (1, len(model.vocab))
+    True
+    """
+
+    def __init__(self, vocab, weights):
+        embedding, *layers, dense_kernel, dense_bias = weights
+        self.vocab = vocab
+        self.cells = [LSTMCell(*layers[i : i + 3]) for i in range(0, len(layers), 3)]
+        # One row per character: what it adds to the gates of the first cell never changes, so it is worked out once.
+        self.projected = self.cells[0].project(embedding)
+        self.dense_kernel, self.dense_bias = dense_kernel, dense_bias
+
+    @classmethod
+    def load(cls, folder):
+        """Load a model from a folder, or by its name under `data/models/`; see `helpers.storage.read_model`."""
+        config, weights = read_model(folder)
+        return cls(Vocabulary(config["characters"]), list(weights.values()))
+
+    @classmethod
+    def from_keras(cls, model, vocab):
+        """Copy the weights of a model from `helpers.models.build_char_model`."""
+        return cls(vocab, model.get_weights())
+
+    def zero_state(self, batch_size=1):
+        """Return the state before anything was read: hidden and cell state of each layer."""
+        return [cell.zero_state(batch_size) for cell in self.cells]
+
+    def step(self, ids, state):
+        """Read one character.
+
+        Parameters
+        ----------
+        ids : ndarray of int, shape (batch,)
+        state : list
+            From `zero_state` or the step before.
+
+        Returns
+        -------
+        logits : ndarray, shape (batch, vocab_size)
+            For the character that comes next.
+        state : list
+        """
+        first, *others = self.cells
+        new_state = [first.step(self.projected[ids], state[0])]
+        for cell, cell_state in zip(others, state[1:], strict=True):
+            new_state.append(cell.step(cell.project(new_state[-1][0]), cell_state))
+        return new_state[-1][0] @ self.dense_kernel + self.dense_bias, new_state
+
+    def read(self, text, state=None):
+        """Read a prompt; return the logits for what follows it, and the state.
+
+        Raises
+        ------
+        ValueError
+            If the prompt is empty, or has a character that the model does not know.
+        """
+        if not text:
+            raise ValueError("The prompt is empty: give at least one character, for example a new line, '\\n'.")
+        state = self.zero_state() if state is None else state
+        for index in self.vocab.encode(text):
+            logits, state = self.step(np.array([index]), state)
+        return logits, state
+
+
+def softmax(logits, temperature=1.0, top_k=None):
+    """Turn logits into probabilities.
+
+    Parameters
+    ----------
+    logits : ndarray, shape (..., vocab_size)
+    temperature : float
+        Divides the logits: below 1 sharpens, above 1 flattens, 0 leaves only the most likely character.
+    top_k : int, optional
+        Keep only the `top_k` most likely characters.
+
+    Returns
+    -------
+    ndarray, shape (..., vocab_size)
+        Sums to 1 along the last axis.
+
+    Raises
+    ------
+    ValueError
+        If the temperature is negative or not a finite number, or `top_k` is not from 1 to vocab_size.
+
+    Examples
+    --------
+    >>> softmax(np.log([0.2, 0.3, 0.5]), top_k=2).round(3).tolist()
+    [0.0, 0.375, 0.625]
+    """
+    if not 0 <= temperature < np.inf:
+        raise ValueError(f"The temperature is 0 or a positive finite number, not {temperature}.")
+    vocab_size = logits.shape[-1]
+    if top_k is not None:
+        if not 1 <= top_k <= vocab_size or top_k != int(top_k):
+            raise ValueError(f"top_k is a whole number from 1 to the size of the vocabulary, {vocab_size}, not {top_k}.")
+        threshold = np.partition(logits, -top_k, axis=-1)[..., -top_k, None]
+        logits = np.where(logits >= threshold, logits, -np.inf)
+    if temperature == 0:
+        best = np.argmax(logits, axis=-1)[..., None]
+        return (np.arange(vocab_size) == best).astype(float)
+    scaled = (logits - logits.max(axis=-1, keepdims=True)) / temperature
+    weights = np.exp(scaled)
+    return weights / weights.sum(axis=-1, keepdims=True)
+
+
+def next_char_probabilities(model, prompt, temperature=1.0, top_k=None):
+    """Return the probability of each character of the vocabulary to follow `prompt`, shape (vocab_size,).
+
+    Parameters and errors are those of `CharLSTM.read` and `softmax`.
+
+    Examples
+    --------
+    >>> model = CharLSTM.load("dracula")
+    >>> model.vocab.decode([next_char_probabilities(model, "Van Helsin").argmax()])
+    'g'
+    """
+    logits, _ = model.read(prompt)
+    return softmax(logits[0], temperature, top_k)
+
+
+def generate(model, prompt, length=500, temperature=1.0, top_k=None, seed=None):
+    """Write `length` characters that follow `prompt`, carrying the state from one to the next.
+
+    Parameters
+    ----------
+    model : CharLSTM
+    prompt : str
+        At least one character. It is read once.
+    length : int
+        Characters to write.
+    temperature, top_k
+        See `softmax`.
+    seed : int or Generator, optional
+        The same seed writes the same text.
+
+    Returns
+    -------
+    str
+        What was written, without the prompt.
+
+    Raises
+    ------
+    ValueError
+        As `CharLSTM.read` and `softmax` do, and if `length` is negative.
+
+    Examples
+    --------
+    >>> model = CharLSTM.load("dracula")
+    >>> generate(model, "Van Hel", length=4, temperature=0)
+    'sing'
+    """
+    if length < 0:
+        raise ValueError(f"The length is a number of characters, not {length}.")
+    rng = np.random.default_rng(seed)
+    logits, state = model.read(prompt)
+    written = []
+    for chance in rng.random(length):
+        cumulative = np.cumsum(softmax(logits, temperature, top_k), axis=-1)
+        index = (cumulative < chance * cumulative[:, -1:]).sum(axis=-1)
+        written.append(index[0])
+        logits, state = model.step(index, state)
+    return model.vocab.decode(written)
+
+
+def main(arguments=None):
+    """Write text with a trained model."""
+    parser = argparse.ArgumentParser(prog="python -m helpers.sampling", description=main.__doc__)
+    parser.add_argument("--model", default="dracula", help="a folder, or the name of one under data/models/")
+    parser.add_argument("--prompt", default="The ")
+    parser.add_argument("--length", type=int, default=500, help="characters to write")
+    parser.add_argument("--temperature", type=float, default=0.7)
+    parser.add_argument("--top-k", type=int)
+    parser.add_argument("--seed", type=int, help="the same seed writes the same text")
+    args = parser.parse_args(arguments)
+    model = CharLSTM.load(args.model)
+    start = time.perf_counter()
+    text = generate(model, args.prompt, args.length, args.temperature, args.top_k, args.seed)
+    seconds = time.perf_counter() - start
+    print(args.prompt + text)
+    print(f"{(len(args.prompt) + args.length) / seconds:,.0f} characters a second", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (ValueError, OSError) as problem:
+        sys.exit(f"helpers.sampling: {problem}")
