@@ -1,0 +1,124 @@
+"""Run the notebooks in order and store their outputs: python tests/outputs.py [NOTEBOOK ...]
+
+A notebook is rewritten only after it ran as a whole; the first error ends everything. What is stored
+is normalised, so that a second run on the same machine changes next to nothing.
+"""
+
+import copy
+import os
+import re
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+
+NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
+METADATA = {
+    "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
+    "language_info": {"name": "python"},
+}
+CELL_METADATA = {"tags", "slideshow", "jupyter"}  # the rest is the editor's: folding, scrolling, times of execution
+WIDGET = "application/vnd.jupyter.widget-view+json"
+
+
+def normalise(notebook):
+    """Return a copy without what is noise: progress, widgets that live in a kernel, editors' metadata."""
+    notebook = copy.deepcopy(notebook)
+    notebook.metadata = nbformat.from_dict(METADATA)
+    count = 0
+    for cell in notebook.cells:
+        cell.metadata = nbformat.from_dict({key: cell.metadata[key] for key in CELL_METADATA if cell.metadata.get(key)})
+        if cell.cell_type != "code":
+            continue
+        if cell.execution_count is not None:
+            count += 1
+            cell.execution_count = count
+        cell.outputs = tidy(cell.outputs)
+        for output in cell.outputs:
+            if output.output_type == "execute_result":
+                output.execution_count = cell.execution_count
+    return notebook
+
+
+def tidy(outputs):
+    """Return a cell's outputs with streams joined, overwritten text gone, and widgets as their text."""
+    result = []
+    for output in outputs:
+        last = result[-1] if result else {}
+        if output.output_type == "stream" and last.get("name") == output.name:
+            last.text += output.text
+            continue
+        result.append(output)
+        if "metadata" in output:
+            output.metadata = nbformat.from_dict({key: value for key, value in output.metadata.items() if value})
+        if len(output.get("data", ())) > 1:
+            output.data.pop(WIDGET, None)  # without its kernel it shows as an error, and the text does not
+    for output in result:
+        if output.output_type == "stream":
+            output.text = last_state(output.text)
+    return [output for output in result if output.get("text") != ""]
+
+
+def last_state(text):
+    """Return what is left to see after carriage returns and backspaces, as progress bars write them.
+
+    >>> last_state("10%\\r100%\\nab\\bc")
+    '100%\\nac'
+    """
+    text = re.sub(r"[^\n]*\r", "", text.replace("\r\n", "\n"))
+    while (shorter := re.sub(r"[^\n\b]\x08", "", text)) != text:
+        text = shorter
+    return text.replace("\b", "")
+
+
+def run(path):
+    """Run a notebook in its folder and store it. Raise RuntimeError that names the cell if it fails."""
+    from nbclient import NotebookClient
+    from nbclient.exceptions import CellControlSignal, DeadKernelError
+
+    notebook = nbformat.read(path, as_version=4)
+    where = {"cell": "the start of the kernel"}
+
+    def note(cell, cell_index):
+        where["cell"] = f"cell {cell_index} (counted from 0, text included):\n\n{cell.source}\n"
+
+    client = NotebookClient(
+        notebook,
+        kernel_name="python3",
+        timeout=None,
+        resources={"metadata": {"path": str(path.parent)}},
+        record_timing=False,
+        store_widget_state=False,
+        on_cell_start=note,
+    )
+    try:
+        client.execute()
+    except (CellControlSignal, DeadKernelError, RuntimeError) as error:
+        raise RuntimeError(f"{path.name} failed in {where['cell']}\n{error}") from error
+    notebook = normalise(notebook)
+    nbformat.validate(notebook)
+    part = path.with_name(f".{path.name}.part")
+    nbformat.write(notebook, part)
+    os.replace(part, path)
+
+
+def main(names):
+    """Run the notebooks of these names, or all. Return 1 at the first error."""
+    paths = [Path(name) if Path(name).exists() else NOTEBOOKS / name for name in names]
+    for path in paths or sorted(NOTEBOOKS.glob("*.ipynb")):
+        if not path.is_file():
+            print(f"There is no notebook {path}", file=sys.stderr)
+            return 1
+        start = time.monotonic()
+        try:
+            run(path)
+        except RuntimeError as error:
+            print(error, file=sys.stderr)
+            return 1
+        print(f"{path.name}: stored after {time.monotonic() - start:.0f} s")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
