@@ -20,7 +20,7 @@ env: .venv/installed ## Install what the course needs into .venv
 	@touch $@
 
 .venv/installed-tests: .venv/installed tests/requirements.txt
-	$(python) -m pip install -c requirements.txt -r tests/requirements.txt
+	$(python) -m pip install -q -c requirements.txt -r tests/requirements.txt
 	@touch $@
 
 lab: env        ## Fetch the texts and open the course in JupyterLab

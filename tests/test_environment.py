@@ -73,7 +73,7 @@ def test_make_lab_serves_the_course():
     program, *arguments = next(shlex.split(line) for line in recipe.splitlines() if "jupyter lab" in line)
     server = subprocess.Popen([tool(Path(program).name), *arguments], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:
-        for page in ("api/status", "lab/tree/README.md", "api/contents/notebooks?content=0"):
+        for page in ("api/status", "lab", "api/contents/notebooks?content=0"):
             assert answer(f"http://127.0.0.1:{port}/{page}", server) == 200
         with pytest.raises(urllib.error.HTTPError, match="403"):
             urllib.request.urlopen(f"http://127.0.0.1:{port}/api/contents", timeout=10)

@@ -43,14 +43,14 @@ def test_the_first_error_ends_it_and_leaves_the_file(tmp_path, capsys):
     assert outputs.main([str(first), str(second)]) == 1
     assert (first.read_bytes(), second.read_bytes()) == before
     said = capsys.readouterr().err
-    assert "00_fails.ipynb failed in cell 2" in said and "x is one" in said
+    assert "00_fails.ipynb: failed in cell 2" in said and "x is one" in said
 
 
 def test_a_kernel_that_dies_is_named(tmp_path, capsys):
     path = tmp_path / "00_dies.ipynb"
     store(path, "import os\nos._exit(1)")
     assert outputs.main([str(path)]) == 1
-    assert "00_dies.ipynb failed in cell 1" in capsys.readouterr().err
+    assert "00_dies.ipynb: failed in cell 1" in capsys.readouterr().err
 
 
 def test_a_name_that_is_no_notebook(tmp_path):
