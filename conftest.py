@@ -1,20 +1,32 @@
 """Settings for checking notebooks, here so that `pytest --nbval notebooks/NAME.ipynb` finds them."""
 
+import os
 import re
+import tempfile
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parent
 NOT_COMPARED = pytest.StashKey[str]()
+RUNS = pytest.StashKey[tempfile.TemporaryDirectory]()
 
 
 def pytest_configure(config):
     """Run notebooks in this environment, and leave out of the comparison what nbval.cfg names."""
+    # Training starts from nothing in the tests, and the reader's own runs are left alone.
+    config.stash[RUNS] = tempfile.TemporaryDirectory()
+    os.environ["COURSE_RUNS"] = config.stash[RUNS].name
     if getattr(config.option, "nbval_kernel_name", None) is None:
         config.option.nbval_current_env = True
     if getattr(config.option, "nbval_sanitize_with", None) is None:
         config.option.nbval_sanitize_with = str(ROOT / "tests" / "nbval.cfg")
+
+
+def pytest_unconfigure(config):
+    """Remove the runs of the tests."""
+    if RUNS in config.stash:
+        config.stash[RUNS].cleanup()
 
 
 def pytest_collection_modifyitems(config, items):

@@ -26,7 +26,7 @@ with _stderr_shut():
     import keras
 
 
-def build_char_model(vocab_size, hidden_size=256, embedding_size=64, layers=1, dropout=0.0, seed=0):
+def build_char_model(vocab_size, hidden_size=256, embedding_size=32, layers=1, dropout=0.0, seed=0):
     """Build a model that reads characters and predicts, after each, the next one.
 
     The state goes in and comes out: `logits, *state = model([tokens, *state])`.
@@ -56,9 +56,7 @@ def build_char_model(vocab_size, hidden_size=256, embedding_size=64, layers=1, d
     tokens = keras.Input((None,), dtype="int32", name="tokens")
     states, new_states = [], []
     # Keras would start the embedding within 0.05 of zero; at that scale, the first minutes of training are lost.
-    x = layer.Embedding(vocab_size, embedding_size, embeddings_initializer=start.RandomNormal(stddev=1.0, seed=seed))(
-        tokens
-    )
+    x = layer.Embedding(vocab_size, embedding_size, embeddings_initializer=start.RandomNormal(stddev=1.0, seed=seed))(tokens)
     for number in range(layers):
         state = [keras.Input((hidden_size,), name=f"{kind}_{number}") for kind in ("hidden", "cell")]
         x, *new_state = layer.LSTM(
@@ -125,8 +123,6 @@ def load_model(folder):
     """
     config, weights = read_model(folder)
     vocab = Vocabulary(config["characters"])
-    model = build_char_model(
-        len(vocab), **{key: config[key] for key in ("hidden_size", "embedding_size", "layers", "dropout")}
-    )
+    model = build_char_model(len(vocab), **{key: config[key] for key in ("hidden_size", "embedding_size", "layers", "dropout")})
     model.set_weights(list(weights.values()))
     return model, vocab

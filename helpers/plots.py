@@ -65,9 +65,20 @@ def show(figure, alt):
     figure.savefig(file, format="png", metadata={"Software": None})
     plt.close(figure)
     picture = base64.b64encode(file.getvalue()).decode()
-    image = f'<img alt="{html.escape(alt)}" src="data:image/png;base64,{picture}">'
-    # As text/html: JupyterLab and nbconvert leave out the alternative text of a plain picture.
-    display({"text/html": image, "text/plain": alt}, raw=True)
+    display(_Picture(f'<img alt="{html.escape(alt)}" src="data:image/png;base64,{picture}">', alt))
+
+
+class _Picture:
+    """A picture as text/html: JupyterLab and nbconvert leave out the alternative text of a plain image."""
+
+    def __init__(self, image, alt):
+        self.image, self.alt = image, alt
+
+    def _repr_html_(self):
+        return self.image
+
+    def __repr__(self):
+        return self.alt
 
 
 def character_grid(ax, ids, vocab, batch=None):

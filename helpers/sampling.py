@@ -1,6 +1,6 @@
 """Write text with a trained model, one character at a time, in NumPy alone (built in notebook 06).
 
-    python -m helpers.sampling --model data/models/dracula --prompt "The castle" --length 500 --seed 1
+python -m helpers.sampling --model data/models/dracula --prompt "The castle" --length 500 --seed 1
 """
 
 import argparse

@@ -64,3 +64,13 @@ def test_a_name_that_is_no_notebook(tmp_path):
 )
 def test_the_last_state_of_a_line(written, left):
     assert outputs.last_state(written) == left
+
+
+def test_the_picture_in_readme_is_the_one_in_the_notebook():
+    name, alt, file = outputs.PICTURE
+    root = outputs.NOTEBOOKS.parent
+    assert f"]({file})" in (root / "README.md").read_text(encoding="utf-8")
+    notebook = nbformat.read(outputs.NOTEBOOKS / name, as_version=4)
+    assert (root / file).read_bytes() == outputs.picture(notebook, alt)
+    with pytest.raises(ValueError, match="no figure"):
+        outputs.picture(notebook, "A figure that is not there")

@@ -143,9 +143,7 @@ def test_bits_are_never_negative():
 # --- small and empty texts --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "text", ["ab", "aa", "abcdefghij", "a" * 10, "a" * 5000, "Dracula ☾ 😀 ñ", "\x00\x01" * 9, "\n\n\n"], ids=ascii
-)
+@pytest.mark.parametrize("text", ["ab", "aa", "abcdefghij", "a" * 10, "a" * 5000, "Dracula ☾ 😀 ñ", "\x00\x01" * 9, "\n\n\n"], ids=ascii)
 def test_any_text_that_can_be_split_has_finite_rows(text):
     train, held_out = split_tail(text, fraction=0.5)
     rows = baselines(train, held_out)
