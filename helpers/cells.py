@@ -104,11 +104,13 @@ class LSTMCell:
         Raises
         ------
         ValueError
-            If `x` is not of that shape.
+            If `x` or `state` is not of that shape.
         """
         if x.ndim != 3 or x.shape[2] != self.input_size:
             raise ValueError(f"Expected inputs of shape (batch, time, {self.input_size}), got {x.shape}.")
         state = self.zero_state(len(x)) if state is None else state
+        if [part.shape for part in state] != [(len(x), self.hidden_size)] * 2:
+            raise ValueError(f"Expected two states of shape ({len(x)}, {self.hidden_size}), got {[part.shape for part in state]}.")
         projected = self.project(x)
         hidden = np.empty((*x.shape[:2], self.hidden_size), projected.dtype)
         for t in range(x.shape[1]):

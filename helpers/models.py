@@ -80,7 +80,7 @@ def zero_state(model, batch_size):
 
 
 def describe(model):
-    """Return the sizes that `build_char_model` was called with, read off the model itself."""
+    """Return what `build_char_model` was called with, read off the model itself."""
     embedding = next(layer for layer in model.layers if isinstance(layer, keras.layers.Embedding))
     dropout = [layer.rate for layer in model.layers if isinstance(layer, keras.layers.Dropout)]
     return {
@@ -88,6 +88,7 @@ def describe(model):
         "embedding_size": embedding.output_dim,
         "layers": len(model.inputs) // 2,
         "dropout": dropout[0] if dropout else 0.0,
+        "seed": embedding.embeddings_initializer.seed,
     }
 
 
@@ -123,6 +124,7 @@ def load_model(folder):
     """
     config, weights = read_model(folder)
     vocab = Vocabulary(config["characters"])
-    model = build_char_model(len(vocab), **{key: config[key] for key in ("hidden_size", "embedding_size", "layers", "dropout")})
+    options = ("hidden_size", "embedding_size", "layers", "dropout", "seed")
+    model = build_char_model(len(vocab), **{key: config[key] for key in options if key in config})
     model.set_weights(list(weights.values()))
     return model, vocab

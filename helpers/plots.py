@@ -29,6 +29,7 @@ def use_style():
             "figure.constrained_layout.use": True,
             "font.size": 14,
             "axes.grid": True,
+            "axes.axisbelow": True,
             "axes.spines.top": False,
             "axes.spines.right": False,
             "axes.prop_cycle": cycler(color=PALETTE) + cycler(linestyle=DASHES),

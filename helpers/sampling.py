@@ -123,12 +123,14 @@ def softmax(logits, temperature=1.0, top_k=None):
     if top_k is not None:
         if not 1 <= top_k <= vocab_size or top_k != int(top_k):
             raise ValueError(f"top_k is a whole number from 1 to the size of the vocabulary, {vocab_size}, not {top_k}.")
+        top_k = int(top_k)
         threshold = np.partition(logits, -top_k, axis=-1)[..., -top_k, None]
         logits = np.where(logits >= threshold, logits, -np.inf)
     if temperature == 0:
         best = np.argmax(logits, axis=-1)[..., None]
         return (np.arange(vocab_size) == best).astype(float)
-    scaled = (logits - logits.max(axis=-1, keepdims=True)) / temperature
+    with np.errstate(over="ignore"):  # a tiny temperature sends all but the best to minus infinity
+        scaled = (logits - logits.max(axis=-1, keepdims=True)) / np.float64(temperature)
     weights = np.exp(scaled)
     return weights / weights.sum(axis=-1, keepdims=True)
 
@@ -186,7 +188,7 @@ def generate(model, prompt, length=500, temperature=1.0, top_k=None, seed=None):
     written = []
     for chance in rng.random(length):
         cumulative = np.cumsum(softmax(logits, temperature, top_k), axis=-1)
-        index = (cumulative < chance * cumulative[:, -1:]).sum(axis=-1)
+        index = (cumulative <= chance * cumulative[:, -1:]).sum(axis=-1)
         written.append(index[0])
         logits, state = model.step(index, state)
     return model.vocab.decode(written)

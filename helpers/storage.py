@@ -2,7 +2,6 @@
 
 import json
 import os
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -85,8 +84,10 @@ def read_model(folder):
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         shapes = weight_shapes(config)
         with np.load(folder / "weights.npz", allow_pickle=False) as file:
+            if set(file.files) != set(shapes):
+                raise ValueError(f"weights.npz holds {sorted(file.files)}, not {sorted(shapes)}")
             weights = {name: file[name].astype(np.float32) for name in shapes}
-    except (ValueError, KeyError, TypeError, EOFError, OSError, zipfile.BadZipFile) as problem:
+    except Exception as problem:  # damage has many faces, and every one is reported here
         raise ValueError(f"The model in {str(folder)!r} is damaged: {problem!r}. Fetch or train it again.") from problem
     for name, shape in shapes.items():
         if weights[name].shape != shape or not np.isfinite(weights[name]).all():

@@ -156,7 +156,7 @@ def make_streams(ids, batch_size, seq_len):
     Raises
     ------
     ValueError
-        If the text is too short for one batch.
+        If the text is too short for one batch, or a size is below 1.
 
     Examples
     --------
@@ -166,6 +166,8 @@ def make_streams(ids, batch_size, seq_len):
     >>> targets[0].tolist()
     [[1, 2], [5, 6]]
     """
+    if batch_size < 1 or seq_len < 1:
+        raise ValueError(f"batch_size and seq_len are at least 1, not {batch_size} and {seq_len}.")
     batches = (len(ids) - 1) // (batch_size * seq_len)
     if batches < 1:
         raise ValueError(

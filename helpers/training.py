@@ -6,9 +6,13 @@ python -m helpers.training --corpus dracula --minutes 10 --out runs/long
 import argparse
 import hashlib
 import json
+import signal
 import sys
+import threading
 import time
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -75,12 +79,17 @@ def make_train_step(model, optimizer):
     return step
 
 
-@tf.function(reduce_retracing=True)
-def _score(model, inputs, targets, scored, state):
-    """Return the summed loss in nats over the characters marked in `scored`, and the new state."""
-    logits, *state = model([inputs, *state])
-    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits)
-    return tf.reduce_sum(tf.where(scored, losses, 0.0)), *state
+@lru_cache(maxsize=4)
+def _make_score(model):
+    """Compile the summed loss in nats over the characters marked in `scored`, and the new state; once for a model."""
+
+    @tf.function(reduce_retracing=True)
+    def score(inputs, targets, scored, state):
+        logits, *state = model([inputs, *state])
+        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits)
+        return tf.reduce_sum(tf.where(scored, losses, 0.0)), *state
+
+    return score
 
 
 def bits_per_char(model, ids, context=(), batch_size=32, overlap=128):
@@ -126,12 +135,28 @@ def bits_per_char(model, ids, context=(), batch_size=32, overlap=128):
     place = row * stride + column
     scored = (place >= first) & (place < length) & ((column >= overlap) | (row == 0))
     place = np.minimum(place, length - 1)
-    state, nats = zero_state(model, batch_size), 0.0
+    state, nats, score = zero_state(model, batch_size), 0.0, _make_score(model)
     for start in range(0, len(column), 256):
         part = np.s_[:, start : start + 256]
-        loss, *state = _score(model, text[place[part]], text[place[part] + 1], scored[part], state)
+        loss, *state = score(text[place[part]], text[place[part] + 1], scored[part], state)
         nats += float(loss)
     return float(nats / np.log(2) / scored.sum())
+
+
+@contextmanager
+def _interrupt_waits():
+    """Let Ctrl-C, or the stop button, wait for the end of the block: no step is taken by halves."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # Python interrupts the main thread only
+        return
+    waiting = []
+    usual = signal.signal(signal.SIGINT, lambda *caught: waiting.append(caught))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, usual)
+    if waiting and callable(usual):
+        usual(*waiting[0])
 
 
 def _save_checkpoint(folder, recipe, history, groups):
@@ -150,7 +175,7 @@ def _load_checkpoint(folder, recipe):
     except Exception as problem:
         raise ValueError(f"The checkpoint in {str(folder)!r} cannot be read ({problem!r}): delete it.") from problem
     theirs = note["recipe"]
-    other = [f"{key} {theirs.get(key)!r}, not {recipe[key]!r}" for key in recipe if theirs.get(key) != recipe[key]]
+    other = [f"{key} {theirs[key]!r}, not {value!r}" for key, value in recipe.items() if theirs.get(key, value) != value]
     if other:
         raise ValueError(
             f"The folder {str(folder)!r} holds a run with {'; '.join(other)}. Choose another folder, or pass restart=True to train anew."
@@ -239,13 +264,19 @@ def fit(
         raise ValueError("Give exactly one budget: steps, epochs or minutes.")
     inputs, targets = make_streams(train_ids, batch_size, seq_len)
     steps = steps if epochs is None else round(epochs * len(inputs))
+    total = 60 * minutes if steps is None else steps
+    if not 0 < total < np.inf:
+        raise ValueError(f"The budget is a positive number, not {total} {'seconds' if steps is None else 'steps'}.")
     optimizer = keras.optimizers.Adam(peak_rate, global_clipnorm=clip_norm)
     optimizer.build(model.trainable_variables)
     state, history, started = zero_state(model, batch_size), History(), time.perf_counter()
     digest = hashlib.sha256(np.ascontiguousarray(train_ids, np.int32)).hexdigest()[:16]
     recipe = describe(model) | {"steps": steps, "minutes": minutes, "batch_size": batch_size, "seq_len": seq_len}
     recipe |= {"peak_rate": peak_rate, "warmup_steps": warmup_steps, "clip_norm": clip_norm, "train_digest": digest}
+    recipe["vocabulary_digest"] = hashlib.sha256(vocab.characters.encode()).hexdigest()[:16]
     folder = None if folder is None else Path(folder)
+    if folder:
+        folder.mkdir(parents=True, exist_ok=True)  # a folder that cannot be had is told now, not after the training
     if folder and not restart and (folder / "checkpoint.npz").exists():
         history, arrays = _load_checkpoint(folder, recipe)
         for name, variables in {"model": model.variables, "optimizer": optimizer.variables}.items():
@@ -259,16 +290,26 @@ def fit(
             return history
     before, saved = history.seconds, started
 
+    def check(numbers):
+        if not np.isfinite(numbers).all():
+            raise FloatingPointError(
+                f"Loss or weights are not finite at step {len(history.train_bits)}: lower peak_rate or clip_norm. "
+                "The weights are spoilt; a checkpoint made earlier is not."
+            )
+
     def save(finished=False):
         nonlocal saved
+        for weight in model.get_weights():
+            check(weight)
         history.seconds = before + time.perf_counter() - started
         history.finished = finished
         if folder:
-            groups = {"model": model.variables, "optimizer": optimizer.variables, "state": state}
-            _save_checkpoint(folder, recipe, history, groups)
             measured = {"seconds": round(history.seconds), "steps_taken": len(history.train_bits)}
             measured |= {"held_out_bits": round(history.held_out_bits, 4)} if history.evaluations else {}
             save_model(model, vocab, folder, recipe=recipe, **measured, **(card or {}))
+            # After the model: a run whose checkpoint says that it is finished has its model beside it.
+            groups = {"model": model.variables, "optimizer": optimizer.variables, "state": state}
+            _save_checkpoint(folder, recipe, history, groups)
         saved = time.perf_counter()
 
     def say(line):
@@ -285,7 +326,6 @@ def fit(
         )
 
     train_step = make_train_step(model, optimizer)
-    total = 60 * minutes if steps is None else steps
     unit = {"unit": " step"} if steps else {"unit": " s", "bar_format": "{l_bar}{bar}| {n:.0f}/{total:.0f} s{postfix}"}
     with tqdm(total=total, file=sys.stdout, mininterval=0.5, ncols=100, disable=not progress_bar, **unit) as bar:
         try:
@@ -294,7 +334,7 @@ def fit(
                 done = step if steps is not None else before + time.perf_counter() - started
                 progress = min(done / total, 1.0)
                 bar.update(min(done, total) - bar.n)
-                if len(history.evaluations) <= progress * evaluations:
+                if len(history.evaluations) <= progress * evaluations or progress >= 1.0:
                     evaluate()
                 if progress >= 1.0:
                     break
@@ -302,13 +342,10 @@ def fit(
                     state = zero_state(model, batch_size)  # the streams begin anew
                 optimizer.learning_rate = learning_rate(progress, step, peak_rate, warmup_steps)
                 k = step % len(inputs)
-                loss, *state = train_step(inputs[k], targets[k], state)
-                history.train_bits.append(float(loss) / np.log(2))
-                if not np.isfinite(history.train_bits[-1]):
-                    raise FloatingPointError(
-                        f"The loss is not finite at step {step}: lower peak_rate or clip_norm. "
-                        "The weights are spoilt; a checkpoint made earlier is not."
-                    )
+                with _interrupt_waits():
+                    loss, *state = train_step(inputs[k], targets[k], state)
+                    history.train_bits.append(float(loss) / np.log(2))
+                check(history.train_bits[-1])
                 bar.set_postfix_str(f"{np.mean(history.train_bits[-50:]):.3f} bits/char", refresh=False)
                 if folder and time.perf_counter() - saved > checkpoint_seconds:
                     save()
@@ -330,10 +367,12 @@ def main(arguments=None):
     parser.add_argument("--start-from", metavar="FOLDER", help="begin with this model's weights instead of random ones")
     for name, default in {"minutes": None, "epochs": None, "steps": None}.items():
         parser.add_argument(f"--{name}", type=float if name == "minutes" else int, default=default)
-    sizes = {"hidden_size": 256, "embedding_size": 32, "layers": 1, "dropout": 0.2, "seed": 0}
-    recipe = {"batch_size": 32, "seq_len": 64, "peak_rate": 1.5e-2, "warmup_steps": 50, "clip_norm": 1.0, "evaluations": 6}
+    # For runs longer than a class: wider than in notebook 05, so slower, and with dropout against learning by heart.
+    sizes = {"hidden_size": 512, "embedding_size": 32, "layers": 1, "dropout": 0.4, "seed": 0}
+    recipe = {"batch_size": 32, "seq_len": 100, "peak_rate": 1e-2, "warmup_steps": 50, "clip_norm": 1.0, "evaluations": 6}
     for name, default in (sizes | recipe).items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=type(default), default=default)
+    parser.add_argument("--checkpoint-seconds", type=float, default=30.0, help="what a killed run can lose")
     parser.add_argument("--restart", action="store_true", help="train anew even if the folder holds a run")
     args = vars(parser.parse_args(arguments))
     text = load_corpus(args["corpus"])
@@ -343,7 +382,7 @@ def main(arguments=None):
     else:
         vocab = Vocabulary.from_text(text)
         model = build_char_model(len(vocab), **{name: args[name] for name in sizes})
-    options = {name: args[name] for name in [*recipe, "steps", "epochs", "minutes", "restart"]}
+    options = {name: args[name] for name in [*recipe, "steps", "epochs", "minutes", "restart", "checkpoint_seconds"]}
     card = {"corpus": args["corpus"], "seed": args["seed"]}
     history = fit(
         model,

@@ -1,0 +1,294 @@
+"""Writing text with the NumPy cell: the same numbers as Keras, and draws that follow the probabilities."""
+
+import re
+import runpy
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from helpers.sampling import CharLSTM, generate, next_char_probabilities, softmax
+from helpers.storage import weight_shapes, write_model
+from helpers.text import Vocabulary
+
+ROOT = Path(__file__).resolve().parents[1]
+LETTERS = "\n abcdeé☾"
+
+
+def random_model(layers=1, seed=0, folder=None):
+    """Make a model whose weights are not small, so that its predictions differ much."""
+    config = {"characters": LETTERS, "hidden_size": 8, "embedding_size": 4, "layers": layers, "dropout": 0.0}
+    rng = np.random.default_rng(seed)
+    weights = [rng.normal(size=shape).astype(np.float32) for shape in weight_shapes(config).values()]
+    if folder:
+        write_model(folder, config, weights)
+    return CharLSTM(Vocabulary(LETTERS), weights)
+
+
+def forgetful_model(probabilities):
+    """Make a model that gives the same probabilities whatever it has read."""
+    vocab = Vocabulary("abcdefghijklmnop"[: len(probabilities)])
+    shapes = weight_shapes({"characters": vocab.characters, "hidden_size": 1, "embedding_size": 1, "layers": 1})
+    *weights, _ = [np.zeros(shape, np.float32) for shape in shapes.values()]
+    return CharLSTM(vocab, [*weights, np.log(probabilities).astype(np.float32)])
+
+
+MODEL = random_model()
+LOGITS = np.random.default_rng(1).normal(size=(4, 20)) * 3
+
+
+def entropy(probabilities):
+    return -(probabilities * np.log(np.maximum(probabilities, 1e-300))).sum(axis=-1)
+
+
+# --- the model --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+def test_logits_equal_those_of_keras(layers, tmp_path):
+    from helpers.models import load_model, zero_state
+
+    model = random_model(layers, folder=tmp_path)
+    keras_model, vocab = load_model(tmp_path)
+    text = np.random.default_rng(2).integers(0, len(LETTERS), (3, 80))
+    expected, *expected_state = keras_model([text, *zero_state(keras_model, 3)])
+    assert np.ptp(expected) > 3  # the predictions differ much
+    for each in (model, CharLSTM.load(tmp_path), CharLSTM.from_keras(keras_model, vocab)):
+        state = each.zero_state(3)
+        for t in range(80):
+            logits, state = each.step(text[:, t], state)
+            np.testing.assert_allclose(logits, expected[:, t], atol=1e-4)
+        np.testing.assert_allclose([part for layer in state for part in layer], expected_state, atol=1e-4)
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+def test_generate_equals_reading_everything_again_for_each_character(layers, tmp_path):
+    from helpers.models import load_model, zero_state
+
+    model = random_model(layers, folder=tmp_path)
+    keras_model, vocab = load_model(tmp_path)
+    text = again = "abc"
+    for _ in range(25):
+        text += LETTERS[model.read(text)[0][0].argmax()]
+        logits = keras_model([vocab.encode(again)[None], *zero_state(keras_model, 1)])[0]
+        again += LETTERS[np.argmax(logits[0, -1])]
+    assert generate(model, "abc", length=25, temperature=0) == text[3:] == again[3:]
+    assert len(set(text)) > 2
+
+
+def test_reading_goes_on_from_a_state():
+    whole, _ = MODEL.read("abc de")
+    _, state = MODEL.read("abc")
+    np.testing.assert_allclose(MODEL.read(" de", state)[0], whole, atol=1e-5)
+    assert abs(MODEL.read(" de")[0] - whole).max() > 1e-2  # the state matters
+
+
+def test_next_char_probabilities():
+    probabilities = next_char_probabilities(MODEL, "abc", temperature=0.5, top_k=3)
+    assert probabilities.shape == (len(LETTERS),) and (probabilities > 0).sum() == 3
+    np.testing.assert_allclose(probabilities, softmax(MODEL.read("abc")[0][0], 0.5, 3))
+
+
+# --- prompts and lengths ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("write", [lambda prompt: generate(MODEL, prompt, length=5), lambda prompt: next_char_probabilities(MODEL, prompt)])
+def test_prompts_that_cannot_be_read_are_refused(write):
+    with pytest.raises(ValueError, match="prompt is empty: give at least one character"):
+        write("")
+    with pytest.raises(ValueError, match=r"'X' \(position 2 of the text\) is not among the 9 characters"):
+        write("abXc")
+
+
+@pytest.mark.parametrize("prompt", ["a", "☾", "\n", "abcde é☾\n\n" * 1000], ids=lambda prompt: str(len(prompt)))
+def test_prompts_of_any_length_are_read(prompt):
+    text = generate(MODEL, prompt, length=7, seed=0)
+    assert len(text) == 7 and set(text) <= set(LETTERS)
+
+
+def test_the_whole_prompt_counts():
+    far = [next_char_probabilities(MODEL, start + "ab") for start in "abcde"]
+    assert all(abs(one - far[0]).max() > 1e-4 for one in far[1:])
+
+
+@pytest.mark.parametrize("length", [0, 1, 100])
+def test_as_many_characters_as_asked_for(length):
+    assert len(generate(MODEL, "ab", length, seed=0)) == length
+
+
+def test_a_negative_length_is_refused():
+    with pytest.raises(ValueError, match="number of characters, not -1"):
+        generate(MODEL, "ab", length=-1)
+
+
+def test_of_no_characters_the_prompt_is_checked_all_the_same():
+    with pytest.raises(ValueError, match="empty"):
+        generate(MODEL, "", length=0)
+
+
+# --- seeds ------------------------------------------------------------------------------------------------------------
+
+
+def test_the_same_seed_writes_the_same_text():
+    def write(seed, **options):
+        return generate(MODEL, "abc", length=60, seed=seed, **options)
+
+    assert write(1) == write(1) == write(np.random.default_rng(1))
+    assert len({write(seed) for seed in range(5)}) == 5
+    assert write(None) != write(None)
+    assert write(1, temperature=0) == write(2, temperature=0) == write(3, top_k=1)
+    assert write(1).startswith(generate(MODEL, "abc", length=20, seed=1))
+
+
+# --- temperature and top-k --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("temperature", [0, 1e-320, 1e-50, 0.01, 0.7, 1, 5, 1e300])
+@pytest.mark.parametrize("top_k", [None, 1, np.int64(3), 20.0])
+def test_probabilities_add_up_to_one(dtype, temperature, top_k):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        probabilities = softmax(LOGITS.astype(dtype), temperature, top_k)
+    assert probabilities.shape == LOGITS.shape and probabilities.min() >= 0
+    np.testing.assert_allclose(probabilities.sum(axis=-1), 1, atol=1e-6)
+    best = LOGITS.argmax(axis=-1)[:, None]
+    assert np.array_equal(np.take_along_axis(probabilities, best, axis=-1)[:, 0], probabilities.max(axis=-1))
+
+
+def test_temperature_one_is_the_softmax():
+    np.testing.assert_allclose(softmax(LOGITS), np.exp(LOGITS) / np.exp(LOGITS).sum(axis=-1, keepdims=True), atol=1e-12)
+    np.testing.assert_allclose(softmax(LOGITS, 0.5), softmax(2 * LOGITS), atol=1e-12)
+    np.testing.assert_allclose(softmax(LOGITS + 1000), softmax(LOGITS), atol=1e-12)
+
+
+def test_heat_adds_entropy():
+    entropies = np.array([entropy(softmax(LOGITS, temperature)) for temperature in (0, 0.1, 0.5, 1, 2, 10, 1e9)])
+    assert (np.diff(entropies, axis=0) > 0).all()
+    assert (entropies[0] == 0).all()
+    np.testing.assert_allclose(entropies[-1], np.log(20), atol=1e-6)
+
+
+@pytest.mark.parametrize("top_k", [1, 2, 7, 19, 20])
+def test_top_k_keeps_the_k_most_likely_in_proportion(top_k):
+    kept, every = softmax(LOGITS, top_k=top_k), softmax(LOGITS)
+    assert ((kept > 0).sum(axis=-1) == top_k).all()
+    for row, whole in zip(kept, every, strict=True):
+        best = np.argsort(whole)[-top_k:]
+        np.testing.assert_allclose(row[best], whole[best] / whole[best].sum(), atol=1e-12)
+    np.testing.assert_allclose(softmax(LOGITS, 0.3, top_k), softmax(np.where(kept > 0, LOGITS, -np.inf), 0.3), atol=1e-12)
+
+
+def test_the_first_of_equals_wins_at_temperature_zero():
+    assert softmax(np.array([1.0, 2.0, 2.0]), temperature=0).tolist() == [0, 1, 0]
+
+
+@pytest.mark.parametrize("temperature", [-1, -1e-9, np.nan, np.inf, -np.inf])
+def test_temperatures_that_make_no_sense_are_refused(temperature):
+    for act in (lambda t: softmax(LOGITS, t), lambda t: generate(MODEL, "a", 3, t), lambda t: next_char_probabilities(MODEL, "a", t)):
+        with pytest.raises(ValueError, match="temperature is 0 or a positive finite number, not"):
+            act(temperature)
+
+
+@pytest.mark.parametrize("top_k", [0, -1, 10, 2.5, np.nan, np.inf])
+def test_top_k_that_makes_no_sense_is_refused(top_k):
+    for temperature in (0, 1):
+        with pytest.raises(ValueError, match=f"whole number from 1 to the size of the vocabulary, 9, not {top_k}"):
+            generate(MODEL, "a", 3, temperature, top_k)
+
+
+# --- draws ------------------------------------------------------------------------------------------------------------
+
+ODDS = np.array([0.02, 0.3, 0.005, 0.25, 0.1, 0.2, 0.125])
+
+
+@pytest.mark.parametrize("temperature, top_k", [(1, None), (0.5, None), (2, None), (1, 3), (0.7, 5)])
+def test_characters_are_drawn_as_often_as_probable(temperature, top_k):
+    model, draws = forgetful_model(ODDS), 20_000
+    expected = ODDS ** (1 / temperature)
+    if top_k:
+        expected[np.argsort(ODDS)[:-top_k]] = 0
+    expected *= draws / expected.sum()
+    seen = np.bincount(model.vocab.encode(generate(model, "a", draws, temperature, top_k, seed=1)), minlength=len(ODDS))
+    assert (seen[expected == 0] == 0).all()
+    possible = expected > 0
+    chi_square = ((seen - expected)[possible] ** 2 / expected[possible]).sum()
+    freedom = possible.sum() - 1
+    assert chi_square < freedom + 5 * np.sqrt(2 * freedom)
+
+
+def test_draws_are_independent():
+    text = generate(forgetful_model(np.array([0.5, 0.5])), "a", 10_000, seed=3)
+    pairs = [text.count(a + b, 0) for a, b in ("ab", "ba")]  # do not overlap with themselves
+    assert pairs == pytest.approx([2500, 2500], abs=5 * np.sqrt(10_000 * 3 / 16))
+
+
+@pytest.mark.parametrize("chance", [0.0, 0.5, np.nextafter(1, 0)])
+def test_no_chance_draws_what_is_impossible(chance):
+    class Fixed(np.random.Generator):
+        def random(self, size):
+            return np.full(size, chance)
+
+    def write(odds, **options):
+        return generate(forgetful_model(np.array(odds)), "a", 3, seed=Fixed(np.random.PCG64()), **options)
+
+    assert write([0.2, 0.5, 0.3], top_k=1) == write([0.2, 0.5, 0.3], temperature=0) == "bbb"
+    assert set(write([0.1, 0.4, 0.35, 0.15], top_k=2)) <= set("bc")
+    assert set(write([1e-30, 0.6, 0.4, 1e-30], temperature=0.1)) <= set("bc") or chance == 0
+
+
+# --- the command ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def folder(tmp_path):
+    random_model(2, folder=tmp_path / "tiny")
+    return tmp_path / "tiny"
+
+
+def run(*arguments):
+    start = [sys.executable, "-m", "helpers.sampling", *map(str, arguments)]
+    return subprocess.run(start, cwd=ROOT, capture_output=True, text=True, encoding="utf-8")
+
+
+def test_command_writes_prompt_and_text(folder):
+    options = ["--model", folder, "--prompt", "abé☾", "--length", 80, "--temperature", 0.9, "--top-k", 5]
+    first, again, other = (run(*options, "--seed", seed) for seed in (1, 1, 2))
+    assert first.returncode == 0
+    assert first.stdout == "abé☾" + generate(CharLSTM.load(folder), "abé☾", 80, 0.9, 5, seed=1) + "\n"
+    assert first.stdout == again.stdout != other.stdout
+    assert re.fullmatch(r"[\d,]+ characters a second\n", first.stderr)
+
+
+def test_command_fails_with_a_line_and_a_code(folder):
+    failed = run("--model", folder, "--prompt", "abX")
+    assert (failed.returncode, failed.stdout) == (1, "")
+    assert re.fullmatch(r"helpers.sampling: The character 'X' .*\n", failed.stderr)
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["--model", "nowhere"], "There is no model in 'nowhere'"),
+        (["--model", "torn"], "The model in 'torn' is damaged"),
+        (["--prompt", ""], "The prompt is empty"),
+        (["--temperature", "-1"], "The temperature is .* not -1.0"),
+        (["--temperature", "nan"], "The temperature is .* not nan"),
+        (["--top-k", "0"], "top_k is .* not 0"),
+        (["--top-k", "10"], "top_k is .* not 10"),
+        (["--length", "-1"], "The length is .* not -1"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:.*found in sys.modules")
+def test_command_says_in_a_line_what_is_wrong(folder, monkeypatch, capsys, arguments, message):
+    monkeypatch.chdir(folder.parent)
+    random_model(folder=folder.parent / "torn")
+    (folder.parent / "torn" / "weights.npz").write_bytes(b"PK")
+    monkeypatch.setattr(sys, "argv", ["sampling", "--model", "tiny", "--prompt", "a", *arguments])
+    with pytest.raises(SystemExit) as end:
+        runpy.run_module("helpers.sampling", run_name="__main__")
+    assert re.fullmatch(f"helpers.sampling: {message}.*", end.value.code)  # Python prints it and exits with 1
+    assert capsys.readouterr().out == ""
