@@ -5,6 +5,7 @@ import logging
 import pickle
 import re
 import runpy
+import shutil
 import signal
 import subprocess
 import sys
@@ -106,8 +107,9 @@ def random_ids(length, seed=1):
     return np.random.default_rng(seed).integers(0, 8, length)
 
 
-@pytest.mark.parametrize("length, context", [(2, 0), (1, 1), (300, 0), (300, 1), (300, 50), (300, 128), (257, 0), (1, 60)])
-@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize(
+    "length, context, layers", [(2, 0, 1), (1, 1, 1), (1, 60, 1), (257, 0, 1), (300, 1, 1), (300, 128, 1), (300, 50, 2)]
+)
 def test_bits_of_a_short_text(length, context, layers):
     model, ids, before = random_model(layers=layers), random_ids(length), random_ids(context, seed=2)
     expected = losses_in_bits(model, [*before, *ids])[-length if context else None :].mean()
@@ -121,7 +123,7 @@ def test_of_a_long_context_the_end_is_read():
     assert bits_per_char(model, ids) != pytest.approx(expected, abs=1e-4)
 
 
-@pytest.mark.parametrize("length, context", [(256, 0), (257, 0), (1000, 0), (1000, 1), (1001, 7), (1002, 16), (1003, 500), (5000, 16)])
+@pytest.mark.parametrize("length, context", [(256, 0), (257, 0), (1000, 1), (1001, 7), (1002, 16), (5003, 500)])
 def test_each_character_of_a_long_text_is_scored_once(length, context):
     # A model without memory does not mind where the text is cut.
     model, ids, before = random_model(memory=False), random_ids(length), random_ids(context, seed=2)
@@ -198,7 +200,8 @@ def test_clipping_reaches_the_optimizer():
 
 def test_same_seed_same_run(whole):
     assert_same_run(train(), whole)
-    assert not np.allclose(train(sizes={"seed": 1})[0].train_bits, whole[0].train_bits, atol=1e-3)
+    for change in ({"seed": 1}, {"dropout": 0.0}):
+        assert not np.allclose(train(sizes=change)[0].train_bits, whole[0].train_bits, atol=1e-3), change
 
 
 def test_held_out_text_does_not_reach_the_weights(whole):
@@ -463,11 +466,11 @@ def damage(path, how):
 
 
 @pytest.mark.parametrize("how", ["empty", "half", "text", "pickle", "no note", "bad note"])
-def test_a_damaged_checkpoint_is_told(tmp_path, how):
-    train(tmp_path, steps=2)
+def test_a_damaged_checkpoint_is_told(finished, tmp_path, how):
+    shutil.copy(finished[0] / "checkpoint.npz", tmp_path)
     damage(tmp_path / "checkpoint.npz", how)
     with pytest.raises(ValueError, match=r"checkpoint in .* cannot be read .* delete it"):
-        train(tmp_path, steps=2)
+        train(tmp_path)
 
 
 def test_a_damaged_checkpoint_does_not_hinder_a_restart(tmp_path):
@@ -514,8 +517,8 @@ def test_spoilt_weights_are_never_saved(tmp_path, monkeypatch, spoilt_at):
         train(tmp_path, checkpoint_seconds=0)
     assert steps_in(tmp_path) == spoilt_at - 1
     read_model(tmp_path)
-    with pytest.raises(FloatingPointError):
-        train()
+    with pytest.raises(FloatingPointError, match=f"not finite at step {min(spoilt_at + 1, STEPS)}"):
+        train()  # at the next loss, or at the end
 
 
 # --- the command ------------------------------------------------------------------------------------------------------
