@@ -13,17 +13,19 @@ class LSTMCell:
 
     With the input x, the hidden state h and the cell state c of the step before (Gers et al., 2000):
 
-        i, f, o = sigmoid(x W + h U + b)        input, forget and output gate
-        g       = tanh(x W + h U + b)           candidate
-        c       = f * c + i * g                 the conveyor belt
-        h       = o * tanh(c)
+        i = sigmoid(x Wi + h Ui + bi)       input gate
+        f = sigmoid(x Wf + h Uf + bf)       forget gate
+        g = tanh   (x Wg + h Ug + bg)       candidate
+        o = sigmoid(x Wo + h Uo + bo)       output gate
+        c = f * c + i * g                   what is kept, and what is new
+        h = o * tanh(c)
 
     Parameters
     ----------
     kernel : ndarray, shape (input_size, 4 * hidden_size)
-        W, in Keras's gate order: input, forget, candidate, output.
+        Wi, Wf, Wg and Wo side by side: Keras's gate order.
     recurrent_kernel : ndarray, shape (hidden_size, 4 * hidden_size)
-        U.
+        Ui, Uf, Ug and Uo.
     bias : ndarray, shape (4 * hidden_size,)
 
     Raises

@@ -181,12 +181,13 @@ def generate(model, prompt, length=500, temperature=1.0, top_k=None, seed=None):
     >>> generate(model, "Van Hel", length=4, temperature=0)
     'sing'
     """
-    if length < 0:
-        raise ValueError(f"The length is a number of characters, not {length}.")
+    if length < 0 or length != int(length):
+        raise ValueError(f"The length is a whole number of characters, not {length}.")
     rng = np.random.default_rng(seed)
     logits, state = model.read(prompt)
     written = []
-    for chance in rng.random(length):
+    for chance in rng.random(int(length)):
+        # Lay the probabilities end to end: `chance` falls into one of them, and that is the draw.
         cumulative = np.cumsum(softmax(logits, temperature, top_k), axis=-1)
         index = (cumulative <= chance * cumulative[:, -1:]).sum(axis=-1)
         written.append(index[0])
