@@ -55,7 +55,7 @@ def build_char_model(vocab_size, hidden_size=256, embedding_size=32, layers=1, d
     layer, start = keras.layers, keras.initializers
     tokens = keras.Input((None,), dtype="int32", name="tokens")
     states, new_states = [], []
-    # Keras would start the embedding within 0.05 of zero; at that scale, the first minutes of training are lost.
+    # Keras would start the embedding within 0.05 of zero, and training would first have to make it larger.
     x = layer.Embedding(vocab_size, embedding_size, embeddings_initializer=start.RandomNormal(stddev=1.0, seed=seed))(tokens)
     for number in range(layers):
         state = [keras.Input((hidden_size,), name=f"{kind}_{number}") for kind in ("hidden", "cell")]

@@ -159,6 +159,11 @@ def _interrupt_waits():
         usual(*waiting[0])
 
 
+def _digest(numbers):
+    """Return a short fingerprint, so that a run is not taken up with another text."""
+    return hashlib.sha256(np.ascontiguousarray(numbers, np.int32)).hexdigest()[:16]
+
+
 def _save_checkpoint(folder, recipe, history, groups):
     """Write all that a run needs to go on, as one file: a run that is killed finds the last whole one."""
     arrays = {f"{name}_{i:03}": np.asarray(v) for name, values in groups.items() for i, v in enumerate(values)}
@@ -270,10 +275,14 @@ def fit(
     optimizer = keras.optimizers.Adam(peak_rate, global_clipnorm=clip_norm)
     optimizer.build(model.trainable_variables)
     state, history, started = zero_state(model, batch_size), History(), time.perf_counter()
-    digest = hashlib.sha256(np.ascontiguousarray(train_ids, np.int32)).hexdigest()[:16]
     recipe = describe(model) | {"steps": steps, "minutes": minutes, "batch_size": batch_size, "seq_len": seq_len}
-    recipe |= {"peak_rate": peak_rate, "warmup_steps": warmup_steps, "clip_norm": clip_norm, "train_digest": digest}
-    recipe["vocabulary_digest"] = hashlib.sha256(vocab.characters.encode()).hexdigest()[:16]
+    recipe |= {
+        "peak_rate": peak_rate,
+        "warmup_steps": warmup_steps,
+        "clip_norm": clip_norm,
+        "vocabulary": _digest([ord(character) for character in vocab.characters]),
+    }
+    recipe |= {"train_text": _digest(train_ids), "held_out_text": _digest(held_out_ids)}
     folder = None if folder is None else Path(folder)
     if folder:
         folder.mkdir(parents=True, exist_ok=True)  # a folder that cannot be had is told now, not after the training
@@ -383,7 +392,7 @@ def main(arguments=None):
         vocab = Vocabulary.from_text(text)
         model = build_char_model(len(vocab), **{name: args[name] for name in sizes})
     options = {name: args[name] for name in [*recipe, "steps", "epochs", "minutes", "restart", "checkpoint_seconds"]}
-    card = {"corpus": args["corpus"], "seed": args["seed"]}
+    card = {"corpus": args["corpus"], "start_from": args["start_from"]}
     history = fit(
         model,
         vocab,

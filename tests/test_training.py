@@ -434,9 +434,9 @@ def test_killed_between_model_and_checkpoint_the_run_is_not_called_finished(tmp_
         *((name, {name: value}) for name, value in {"warmup_steps": 6, "clip_norm": None, "minutes": 1}.items()),
         *((name, {"sizes": {name: value}}) for name, value in {"hidden_size": 9, "embedding_size": 5, "layers": 2}.items()),
         *((name, {"sizes": {name: value}}) for name, value in {"dropout": 0.0, "seed": 1}.items()),
-        ("train_digest", {"ids": TRAIN[::-1]}),
-        ("vocabulary_digest", {"vocab": Vocabulary("abcdefgx")}),
-        ("vocabulary_digest", {"vocab": Vocabulary("abcdefghi")}),
+        ("train_text", {"ids": TRAIN[::-1]}),
+        ("vocabulary", {"vocab": Vocabulary("abcdefgx")}),
+        ("vocabulary", {"vocab": Vocabulary("abcdefghi")}),
     ],
 )
 def test_another_recipe_is_refused_with_what_differs(finished, name, change):
