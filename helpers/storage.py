@@ -8,7 +8,6 @@ import numpy as np
 
 MODELS = Path(__file__).resolve().parent.parent / "data" / "models"
 RUNS = Path(os.environ.get("COURSE_RUNS", Path(__file__).resolve().parent.parent / "runs"))
-SHAPE_KEYS = ("hidden_size", "embedding_size", "layers")
 
 
 def write_atomically(path, write):
