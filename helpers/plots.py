@@ -5,6 +5,7 @@ import html
 import io
 
 import matplotlib.pyplot as plt
+import numpy as np
 from cycler import cycler
 from IPython.display import display
 
@@ -60,13 +61,18 @@ def show(figure, alt):
     >>> show(figure, alt="An empty pair of axes.")
     An empty pair of axes.
     """
+    display(picture(figure, alt))
+
+
+def picture(figure, alt):
+    """Return what `show` displays, and close the figure."""
     if not alt.strip():
         raise ValueError("Say in a sentence what the figure shows: alt='...'.")
     file = io.BytesIO()
     figure.savefig(file, format="png", metadata={"Software": None})
     plt.close(figure)
-    picture = base64.b64encode(file.getvalue()).decode()
-    display(_Picture(f'<img alt="{html.escape(alt)}" src="data:image/png;base64,{picture}">', alt))
+    png = base64.b64encode(file.getvalue()).decode()
+    return _Picture(f'<img alt="{html.escape(alt)}" src="data:image/png;base64,{png}">', alt)
 
 
 class _Picture:
@@ -136,4 +142,120 @@ def bar_chart(ax, values, unit, color=PALETTE[0], digits=2):
     ax.set_xlabel(unit)
     ax.invert_yaxis()
     ax.grid(False, axis="y")
+    return ax
+
+
+def unrolled_chain(ax, words, answer, arriving=None):
+    """Draw a recurrent network unrolled in time, one box for each word it reads.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes
+    words : sequence of str
+    answer : str
+        What it should say after the last word.
+    arriving : sequence of float, optional
+        For each step, the share of the gradient that arrives there: drawn as arrows back, as wide as the share.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    last = len(words) - 1
+    thin = {"arrowstyle": "-|>", "mutation_scale": 14, "color": "black"}
+    for t, word in enumerate(words):
+        ax.text(t, 0, f"$h_{{{t + 1}}}$", ha="center", va="center", bbox={"boxstyle": "round,pad=0.4", "fc": "white", "ec": "black"})
+        ax.text(t, -1, word, ha="center", va="top", fontsize=12)
+        ax.annotate("", (t, -0.3), (t, -1), arrowprops=thin)
+        if t < last:
+            ax.annotate("", (t + 0.75, 0), (t + 0.25, 0), arrowprops=thin)
+        if arriving is not None:
+            if t < last:
+                width = {"linewidth": max(9 * arriving[t], 0.4), "color": PALETTE[1], "arrowstyle": "-"}
+                ax.annotate("", (t, 0.55), (t + 1, 0.55), arrowprops=width)
+            ax.text(t, 0.75, f"{arriving[t]:.1g}", ha="center", va="bottom", color=PALETTE[1], fontsize=12)
+    ax.annotate("", (last + 0.8, 0), (last + 0.25, 0), arrowprops=thin)
+    ax.text(last + 0.85, 0, answer, ha="left", va="center", color=PALETTE[0], weight="bold")
+    ax.set(xlim=(-0.5, last + 2), ylim=(-1.6, 1.3))
+    ax.axis("off")
+    return ax
+
+
+def heat_map(ax, values, rows, columns, label, limits=(-1, 1)):
+    """Draw a table of numbers as colours.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes
+    values : ndarray, shape (rows, columns)
+    rows, columns : sequence of str
+        The labels of both.
+    label : str
+        What the colours measure.
+    limits : tuple of two floats
+        The values at the two ends of the colours: from -1, blue, over 0, white, to 1, red; or from 0, white, to 1, dark.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+
+    Raises
+    ------
+    ValueError
+        If the labels are not as many as the rows and columns.
+    """
+    if values.shape != (len(rows), len(columns)):
+        raise ValueError(f"{len(rows)} rows and {len(columns)} columns are labelled, but the values have shape {values.shape}.")
+    colors = "RdBu_r" if limits[0] < 0 else "Purples"
+    drawn = ax.imshow(values, aspect="auto", cmap=colors, vmin=limits[0], vmax=limits[1], interpolation="nearest")
+    ax.set_xticks(range(len(columns)), columns, rotation=45, ha="right", rotation_mode="anchor", fontsize=11)
+    ax.set_yticks(range(len(rows)), rows, fontsize=11)
+    ax.grid(False)
+    ax.figure.colorbar(drawn, ax=ax, label=label)
+    return ax
+
+
+def lstm_cell(ax, trace, time, unit, row=0):
+    """Draw an LSTM cell at work: one unit at one step, arrows as wide as what flows through them.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes
+    trace : Trace
+        From `LSTMCell.forward`.
+    time, unit, row : int
+        Which step, which hidden unit, which sequence of the batch.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    i, f, g, o, c, h = (
+        float(trace[name][row, time, unit]) for name in ("input_gate", "forget_gate", "candidate", "output_gate", "cell", "hidden")
+    )
+    before = float(trace.before(1, "cell")[row, time, unit])
+
+    def flow(value, start, end, text, at):
+        color = PALETTE[0] if value >= 0 else PALETTE[1]
+        arrow = {"arrowstyle": "-|>", "mutation_scale": 18, "linewidth": 0.6 + 6 * min(abs(value), 1), "color": color, "shrinkA": 0}
+        ax.annotate("", end, start, arrowprops=arrow)
+        ax.text(*at, f"{text}\n{value:+.2f}", ha="center", va="center", color=color, fontsize=13)
+
+    def mark(place, text, color="white"):
+        ax.text(*place, text, ha="center", va="center", fontsize=15, bbox={"boxstyle": "circle,pad=0.25", "fc": color, "ec": "black"})
+
+    flow(before, (0.0, 3), (1.75, 3), "$c_{t-1}$", (0.6, 3.7))
+    flow(f * before, (2.25, 3), (4.75, 3), "kept: $f c_{t-1}$", (3.5, 3.7))
+    flow(c, (5.25, 3), (9.4, 3), "$c_t$", (8.6, 3.7))
+    flow(f, (2, 0.8), (2, 2.7), "forget $f$", (2, 0.2))
+    flow(i, (4.0, 0.8), (4.8, 1.35), "input $i$", (3.8, 0.2))
+    flow(g, (6.0, 0.8), (5.2, 1.35), "candidate $g$", (6.0, 0.2))
+    flow(i * g, (5, 1.75), (5, 2.7), "new: $i g$", (5.75, 2.3))
+    flow(float(np.tanh(c)), (7.5, 3), (7.5, 1.85), r"$\tanh c_t$", (8.3, 2.35))
+    flow(o, (7.9, 0.8), (7.55, 1.35), "output $o$", (8.3, 0.2))
+    flow(h, (7.75, 1.6), (9.4, 1.6), "$h_t$", (9.0, 1.1))
+    for place, text in (((2, 3), r"$\times$"), ((5, 3), "$+$"), ((5, 1.55), r"$\times$"), ((7.5, 1.6), r"$\times$")):
+        mark(place, text)
+    ax.set(xlim=(-0.2, 9.8), ylim=(-0.2, 4.2))
+    ax.axis("off")
     return ax
