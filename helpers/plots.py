@@ -176,7 +176,7 @@ def unrolled_chain(ax, words, answer, arriving=None):
             ax.text(t, 0.75, f"{arriving[t]:.1g}", ha="center", va="bottom", color=PALETTE[1], fontsize=12)
     ax.annotate("", (last + 0.8, 0), (last + 0.25, 0), arrowprops=thin)
     ax.text(last + 0.85, 0, answer, ha="left", va="center", color=PALETTE[0], weight="bold")
-    ax.set(xlim=(-0.5, last + 2), ylim=(-1.6, 1.3))
+    ax.set(xlim=(-0.5, last + 2), ylim=(-1.6, 1.3 if arriving is not None else 0.5))
     ax.axis("off")
     return ax
 
