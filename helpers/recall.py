@@ -47,9 +47,9 @@ def sentences(gap, count, rng):
     --------
     >>> ids, answers = sentences(gap=3, count=1, rng=np.random.default_rng(0))
     >>> " ".join(WORDS[i] for i in ids[0])
-    'in Turkey sells small lamps fluent'
+    'in Sweden finds green clocks fluent'
     >>> COUNTRIES[answers[0]]
-    'Turkey'
+    'Sweden'
     """
     answers = rng.integers(len(COUNTRIES), size=count)
     ids = np.empty((count, gap + 3), int)

@@ -27,7 +27,7 @@ def explore(draw, **dials):
     >>> def draw(width):
     ...     figure, ax = plt.subplots(figsize=(width, 2))
     ...     return figure, f"An empty figure, {width} inches wide."
-    >>> explore(draw, width=(1, 5, 1, 3))
+    >>> explore(draw, width=(1, 5, 1, 3))  # doctest: +ELLIPSIS
     An empty figure, 3 inches wide.
     VBox(...)
     """
