@@ -67,11 +67,10 @@ def show(figure, alt):
 
 def picture(figure, alt):
     """Return what `show` displays, and close the figure."""
+    plt.close(figure)  # it can still be saved
     if not alt.strip():
         raise ValueError("Say in a sentence what the figure shows: alt='...'.")
-    file = io.BytesIO()
-    figure.savefig(file, format="png")
-    plt.close(figure)
+    figure.savefig(file := io.BytesIO(), format="png")
     few_colors = Image.open(file).convert("RGB").quantize(128)  # looks the same, and weighs a third
     few_colors.save(file := io.BytesIO(), format="png", optimize=True)
     png = base64.b64encode(file.getvalue()).decode()
@@ -158,7 +157,7 @@ def unrolled_chain(ax, words, answer, arriving=None):
     answer : str
         What it should say after the last word.
     arriving : sequence of float, optional
-        For each step, the share of the gradient that arrives there: drawn as arrows back, as wide as the share.
+        For each step, the share of the gradient that arrives there: drawn as lines, as wide as the share.
 
     Returns
     -------
@@ -219,7 +218,7 @@ def heat_map(ax, values, rows, columns, label, limits=(-1, 1)):
 
 
 def lstm_cell(ax, trace, time, unit, row=0):
-    """Draw an LSTM cell at work: one unit at one step, arrows as wide as what flows through them.
+    """Draw an LSTM cell at work: one unit at one step, arrows as wide as what flows through them (up to 1).
 
     Parameters
     ----------

@@ -1,6 +1,6 @@
 """The recall task of notebooks 01 to 03: a country, some other words, and then the language spoken there.
 
-    she works in Spain , paints old boats mends small clocks ... and speaks fluent [Spanish]
+    in Spain paints old boats mends small clocks fluent [Spanish]
 
 A reader is trained on sentences, and asked for the last word of others.
 """
@@ -43,6 +43,11 @@ def sentences(gap, count, rng):
     answers : ndarray of int, shape (count,)
         Positions in `COUNTRIES`: whose language is the right answer.
 
+    Raises
+    ------
+    ValueError
+        If the gap is negative.
+
     Examples
     --------
     >>> ids, answers = sentences(gap=3, count=1, rng=np.random.default_rng(0))
@@ -51,6 +56,8 @@ def sentences(gap, count, rng):
     >>> COUNTRIES[answers[0]]
     'Sweden'
     """
+    if gap < 0:
+        raise ValueError(f"A gap is a number of words, 0 or more, not {gap}.")
     answers = rng.integers(len(COUNTRIES), size=count)
     ids = np.empty((count, gap + 3), int)
     ids[:, 0], ids[:, 1], ids[:, -1] = 0, 1 + answers, len(WORDS) - 1
@@ -150,7 +157,7 @@ def train(reader, make_batch, steps, rate, clip=1.0):
         loss, gradients, _ = reader.gradients(*make_batch())
         losses.append(loss)
         norm = np.sqrt(sum(float((g**2).sum()) for g in gradients))
-        scale = min(1.0, clip / (norm + 1e-12))
+        scale = float(min(1.0, clip / (norm + 1e-12)))  # a plain float leaves the gradients in 32 bits
         for i, (weight, g) in enumerate(zip(reader.weights, gradients, strict=True)):
             mean[i] = 0.9 * mean[i] + 0.1 * scale * g
             square[i] = 0.999 * square[i] + 0.001 * (scale * g) ** 2

@@ -114,8 +114,7 @@ def test_a_grid_shows_each_character_in_its_place_and_shade(ax):
 @pytest.mark.parametrize("words", [["in"], ["the", "sky", "is"], list("abcdefghijkl")])
 def test_a_chain_shows_words_states_and_answer_in_order(ax, words):
     plots.unrolled_chain(ax, words, answer="blue?")
-    found = texts(ax)
-    assert len(found) == 2 * len(words) + 1 and "blue?" in found
+    assert len(found := texts(ax)) == 2 * len(words) + 1 and "blue?" in found
     for t, word in enumerate(words):
         assert found[word].get_position() == (t, -1) and found[f"$h_{{{t + 1}}}$"].get_position() == (t, 0)
     assert len(arrows(ax, "black")) == 2 * len(words) and arrows(ax, ORANGE) == []
