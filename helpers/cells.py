@@ -125,7 +125,7 @@ class Cell:
         return [self.kernel, self.recurrent_kernel, self.bias]
 
     def zero_state(self, batch_size=1):
-        """Return the state before anything was read: an array (batch, hidden_size), for an LSTM two."""
+        """Return the state before anything was read: a tuple of one array (batch, hidden_size), for an LSTM of two."""
         shape, dtype = (batch_size, self.hidden_size), self.recurrent_kernel.dtype
         return tuple(np.zeros(shape, dtype) for _ in self.state_names)
 
@@ -217,12 +217,13 @@ class Cell:
             if chunk and t + 1 < time and (t + 1) % chunk == 0:
                 d_state = nothing
             d_state = (d_state[0] + d_hidden[:, t], *d_state[1:])
-            at, found = ({name: steps[:, t] for name, steps in both.items()} for both in (trace.steps, before))
+            at = {name: steps[:, t] for name, steps in trace.steps.items()}
+            found = {name: steps[:, t] for name, steps in before.items()}
             d_projected[:, t], d_state, d_here = self.look_back(at, found, d_state)
             for name, gradient in zip(self.state_names, d_here, strict=True):
                 states[name][:, t] = gradient
-        both = ([0, 1], [0, 1])  # sum over batch and time
-        weights = [np.tensordot(trace.x, d_projected, both), np.tensordot(before["hidden"], d_projected, both), d_projected.sum((0, 1))]
+        axes = ([0, 1], [0, 1])  # sum over batch and time, of both arrays
+        weights = [np.tensordot(trace.x, d_projected, axes), np.tensordot(before["hidden"], d_projected, axes), d_projected.sum((0, 1))]
         return Gradients(weights, d_projected @ self.kernel.T, d_state, states)
 
     def _check_state(self, state, batch_size):

@@ -67,8 +67,8 @@ def test_cells_pass_and_fail_as_they_should(state, tmp_path):
     for file in ("conftest.py", "pyproject.toml", "tests/nbval.cfg"):
         shutil.copy(ROOT / file, tmp_path / file)
     (tmp_path / "helpers" / "corpora.py").write_text(CORPORA.format(FETCH[state]))
-    write(tmp_path / "notebooks" / "00_reads_the_book.ipynb", 'name = "dracula"')
-    write(tmp_path / "notebooks" / "01_does_not.ipynb", 'name = "speeches"')
+    write(tmp_path / "notebooks" / "00_reads_the_book.ipynb", 'load_corpus = str\nbook = load_corpus("dracula")')
+    write(tmp_path / "notebooks" / "01_does_not.ipynb", 'model = str("dracula")')
 
     command = [sys.executable, "-m", "pytest", "-v", "--color=no", "--nbval", "notebooks"]
     run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
