@@ -13,6 +13,39 @@ def sigmoid(x):
     return 0.5 * np.tanh(0.5 * x) + 0.5
 
 
+def finite_differences(loss, weight, small=1e-5):
+    """Estimate the derivatives of a loss without any theory (built in notebook 02).
+
+    Parameters
+    ----------
+    loss : callable
+        Takes nothing, and works the loss out from `weight` as it is at that moment.
+    weight : ndarray of float64
+        Changed a little, up and down, one number at a time, and then as it was.
+    small : float
+        How little.
+
+    Returns
+    -------
+    ndarray, of the shape of `weight`
+
+    Examples
+    --------
+    >>> w = np.array([3.0, -1.0])
+    >>> finite_differences(lambda: (w**2).sum(), w).round(6).tolist()
+    [6.0, -2.0]
+    """
+    slopes = np.zeros_like(weight)
+    for place in np.ndindex(weight.shape):
+        kept = weight[place]
+        weight[place] = kept + small
+        above = loss()
+        weight[place] = kept - small
+        slopes[place] = (above - loss()) / (2 * small)
+        weight[place] = kept
+    return slopes
+
+
 @dataclass
 class Trace:
     """What a cell did while it read: kept for the way back, and to be looked at.

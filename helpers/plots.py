@@ -243,9 +243,6 @@ def lstm_cell(ax, trace, time, unit, row=0):
         ax.annotate("", end, start, arrowprops=arrow)
         ax.text(*at, f"{text}\n{value:+.2f}", ha="center", va="center", color=color, fontsize=13)
 
-    def mark(place, text, color="white"):
-        ax.text(*place, text, ha="center", va="center", fontsize=15, bbox={"boxstyle": "circle,pad=0.25", "fc": color, "ec": "black"})
-
     flow(before, (0.0, 3), (1.75, 3), "$c_{t-1}$", (0.6, 3.7))
     flow(f * before, (2.25, 3), (4.75, 3), "kept: $f c_{t-1}$", (3.5, 3.7))
     flow(c, (5.25, 3), (9.4, 3), "$c_t$", (8.6, 3.7))
@@ -257,7 +254,7 @@ def lstm_cell(ax, trace, time, unit, row=0):
     flow(o, (7.9, 0.8), (7.55, 1.35), "output $o$", (8.3, 0.2))
     flow(h, (7.75, 1.6), (9.4, 1.6), "$h_t$", (9.0, 1.1))
     for place, text in (((2, 3), r"$\times$"), ((5, 3), "$+$"), ((5, 1.55), r"$\times$"), ((7.5, 1.6), r"$\times$")):
-        mark(place, text)
+        ax.text(*place, text, ha="center", va="center", fontsize=15, bbox={"boxstyle": "circle,pad=0.25", "fc": "white", "ec": "black"})
     ax.set(xlim=(-0.2, 9.8), ylim=(-0.2, 4.2))
     ax.axis("off")
     return ax

@@ -44,11 +44,11 @@ def explore(draw, **dials):
             start, min=low, max=high, step=step, description=label, continuous_update=False,
             style={"description_width": "12em"}, layout={"width": "32em"},
         )  # fmt: skip
-    shown = display(picture(*draw(**{name: slider.value for name, slider in sliders.items()})), display_id=True)
 
-    def redraw(change):
-        shown.update(picture(*draw(**{name: slider.value for name, slider in sliders.items()})))
+    def current():
+        return picture(*draw(**{name: slider.value for name, slider in sliders.items()}))
 
+    shown = display(current(), display_id=True)
     for slider in sliders.values():
-        slider.observe(redraw, names="value")
+        slider.observe(lambda change: shown.update(current()), names="value")
     display(ipywidgets.VBox(list(sliders.values())))

@@ -179,6 +179,20 @@ def is_plain_python(notebook):
     return complaints
 
 
+def asserts_what_it_checks(notebook):
+    """Below a paragraph that begins with **Check** some cell asserts, before the next paragraph."""
+    complaints, open_check = [], None
+    for number, cell in enumerate(notebook.cells + [None]):
+        if cell is None or cell.cell_type == "markdown":
+            if open_check is not None:
+                complaints.append(f"cell {open_check} says Check, and no cell below it asserts anything")
+            says_check = cell is not None and re.search(r"(?m)^\*\*Check[.,]", cell.source)
+            open_check = number if says_check else None
+        elif re.search(r"(?m)^\s*assert\b", cell.source):
+            open_check = None
+    return complaints
+
+
 def calls(source):
     """Return the names of what a cell calls when it runs: not what it only defines."""
     found, left = set(), [ast.parse(source)]
@@ -270,6 +284,7 @@ RULES = [
     describes_its_pictures,
     is_plain_python,
     tags_what_changes,
+    asserts_what_it_checks,
 ]
 RULES_WITH_PATH = [is_titled_after_its_file, links_lead_somewhere, is_small]
 

@@ -6,7 +6,7 @@ import warnings
 import numpy as np
 import pytest
 
-from helpers.cells import LSTMCell, RNNCell, sigmoid
+from helpers.cells import LSTMCell, RNNCell, finite_differences, sigmoid
 
 SHAPES = [(1, 1, 1, 1), (1, 7, 3, 5), (4, 1, 6, 2), (3, 20, 2, 8), (5, 60, 16, 16)]  # batch, time, input_size, hidden_size
 RANDOM_SHAPES = [tuple(row) for row in np.random.default_rng(0).integers(1, [4, 8, 5, 5], (10, 4)).tolist()]
@@ -108,21 +108,8 @@ def test_from_keras_and_to_keras_copy_there_and_back(kind):
 # --- against finite differences ---------------------------------------------------------------------------------------
 
 
-def numeric(loss, array, step=1e-5):
-    """Return the derivative of `loss()` by each entry of `array`, which it reads."""
-    gradient = np.empty_like(array)
-    for index in np.ndindex(array.shape):
-        kept, ends = array[index], []
-        for end in (kept + step, kept - step):
-            array[index] = end
-            ends.append(loss())
-        array[index] = kept
-        gradient[index] = (ends[0] - ends[1]) / (2 * step)
-    return gradient
-
-
 def assert_close_to_numeric(loss, array, gradient):
-    expected = numeric(loss, array)
+    expected = finite_differences(loss, array)
     assert gradient.shape == expected.shape
     assert abs(gradient - expected).max() < 1e-6 * abs(expected).max()
 
@@ -146,6 +133,17 @@ def check_backward(kind, shape):
 @pytest.mark.parametrize("shape", [*RANDOM_SHAPES, (3, 1, 2, 4)])  # the last one: a single step
 def test_backward_equals_finite_differences(kind, shape):
     check_backward(kind, shape)
+
+
+def test_weights_of_whole_numbers_do_not_round_the_gradients():
+    x, d_hidden = np.array([[[0.3], [0.1]]]), np.ones((1, 2, 1))
+    for whole, fraction in zip(*(gradients_with(np.array([[2]], kind), x, d_hidden) for kind in (int, float)), strict=True):
+        np.testing.assert_allclose(whole, fraction, atol=1e-12)
+
+
+def gradients_with(recurrent_kernel, x, d_hidden):
+    cell = RNNCell(np.array([[1.0]]), recurrent_kernel, np.zeros(1))
+    return cell.backward(cell.forward(x), d_hidden).weights
 
 
 class NewCellForOld(LSTMCell):

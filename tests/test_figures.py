@@ -90,7 +90,7 @@ def test_a_picture_is_shown_once_with_its_text_and_closed(alt, screen):
 def test_a_picture_without_words_is_refused(alt, screen):
     with pytest.raises(ValueError, match="what the figure shows"):
         plots.show(plt.figure(), alt=alt)
-    assert screen.shown == []
+    assert screen.shown == plt.get_fignums() == []
 
 
 # --- charts -----------------------------------------------------------------------------------------------------------

@@ -108,6 +108,12 @@ BREACHES = [
     (rules.has_no_stray_errors, append(outputs=[ERROR])),
     (rules.has_no_stray_errors, append(tags=["raises-exception"])),
     (rules.has_no_stray_errors, append(outputs=[stream("careful", "stderr")])),
+    (rules.asserts_what_it_checks, write("**Check.** It is so.")),
+    (rules.asserts_what_it_checks, write("**Check.** It is so.%%code\nassert True")),
+    (
+        rules.asserts_what_it_checks,
+        lambda notebook: (write("**Check.** So.")(notebook), write("And")(notebook), append("assert 1")(notebook)),
+    ),
     (rules.has_no_noise, append(printed="<object at 0x7f1234567890>")),
     (rules.has_no_noise, append(printed="read /home/someone/book.txt")),
     (rules.has_no_noise, append(printed="read C:\\Users\\someone")),
