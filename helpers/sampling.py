@@ -91,7 +91,7 @@ class CharLSTM:
         return logits, state
 
 
-def softmax(logits, temperature=1.0, top_k=None):
+def softmax(logits, temperature=1.0, top_k=None, top_p=None):
     """Turn logits into probabilities.
 
     Parameters
@@ -100,7 +100,10 @@ def softmax(logits, temperature=1.0, top_k=None):
     temperature : float
         Divides the logits: below 1 sharpens, above 1 flattens, 0 leaves only the most likely character.
     top_k : int, optional
-        Keep only the `top_k` most likely characters.
+        Keep only the `top_k` most likely characters (Fan, Lewis and Dauphin, 2018).
+    top_p : float, optional
+        Then keep only the nucleus: the fewest characters, likeliest first, whose probabilities, at this temperature, sum to
+        `top_p` at least (Holtzman et al., 2020).
 
     Returns
     -------
@@ -110,13 +113,18 @@ def softmax(logits, temperature=1.0, top_k=None):
     Raises
     ------
     ValueError
-        If the temperature is negative or not a finite number, or `top_k` is not from 1 to vocab_size.
+        If the temperature is negative or not a finite number, `top_k` not from 1 to vocab_size, or `top_p` not above 0
+        and at most 1.
 
     Examples
     --------
     >>> softmax(np.log([0.2, 0.3, 0.5]), top_k=2).round(3).tolist()
     [0.0, 0.375, 0.625]
+    >>> softmax(np.log([0.2, 0.3, 0.5]), top_p=0.6).round(3).tolist()
+    [0.0, 0.375, 0.625]
     """
+    if top_p is not None and not 0 < top_p <= 1:
+        raise ValueError(f"top_p is a probability above 0 and at most 1, not {top_p}.")
     if not 0 <= temperature < np.inf:
         raise ValueError(f"The temperature is 0 or a positive finite number, not {temperature}.")
     vocab_size = logits.shape[-1]
@@ -132,10 +140,17 @@ def softmax(logits, temperature=1.0, top_k=None):
     with np.errstate(over="ignore"):  # a tiny temperature sends all but the best to minus infinity
         scaled = (logits - logits.max(axis=-1, keepdims=True)) / np.float64(temperature)
     weights = np.exp(scaled)
-    return weights / weights.sum(axis=-1, keepdims=True)
+    probabilities = weights / weights.sum(axis=-1, keepdims=True)
+    if top_p is None or top_p == 1:
+        return probabilities
+    order = np.argsort(-probabilities, axis=-1, kind="stable")
+    ranked = np.take_along_axis(probabilities, order, axis=-1)
+    likelier = np.cumsum(ranked, axis=-1) - ranked  # what all the likelier characters have together
+    np.put_along_axis(probabilities, order, np.where(likelier < top_p, ranked, 0.0), axis=-1)
+    return probabilities / probabilities.sum(axis=-1, keepdims=True)
 
 
-def next_char_probabilities(model, prompt, temperature=1.0, top_k=None):
+def next_char_probabilities(model, prompt, temperature=1.0, top_k=None, top_p=None):
     """Return the probability of each character of the vocabulary to follow `prompt`, shape (vocab_size,).
 
     Parameters and errors are those of `CharLSTM.read` and `softmax`.
@@ -147,52 +162,109 @@ def next_char_probabilities(model, prompt, temperature=1.0, top_k=None):
     'g'
     """
     logits, _ = model.read(prompt)
-    return softmax(logits[0], temperature, top_k)
+    return softmax(logits[0], temperature, top_k, top_p)
 
 
-def generate(model, prompt, length=500, temperature=1.0, top_k=None, seed=None):
+def _rows(states):
+    """Put the states of several texts below each other: those of a batch."""
+    return [tuple(np.concatenate(parts) for parts in zip(*layer, strict=True)) for layer in zip(*states, strict=True)]
+
+
+def generate(model, prompt, length=500, temperature=1.0, top_k=None, top_p=None, seed=None):
     """Write `length` characters that follow `prompt`, carrying the state from one to the next.
 
     Parameters
     ----------
     model : CharLSTM
-    prompt : str
-        At least one character. It is read once.
+    prompt : str or list of str
+        At least one character. It is read once. Several prompts are continued side by side, which is faster by far than
+        one after the other.
     length : int
         Characters to write.
-    temperature, top_k
+    temperature, top_k, top_p
         See `softmax`.
     seed : int or Generator, optional
         The same seed writes the same text.
 
     Returns
     -------
-    str
-        What was written, without the prompt.
+    str, or list of str
+        What was written, without the prompt; a list if the prompt is one.
 
     Raises
     ------
     ValueError
-        As `CharLSTM.read` and `softmax` do, and if `length` is negative.
+        As `CharLSTM.read` and `softmax` do, and if `length` is negative or the list is empty.
 
     Examples
     --------
     >>> model = CharLSTM.load("dracula")
     >>> generate(model, "Van Hel", length=4, temperature=0)
     'sing'
+    >>> generate(model, ["Van Hel", "Dr. Sew"], length=2, temperature=0)
+    ['si', 'ar']
     """
     if length < 0 or length != int(length):
         raise ValueError(f"The length is a whole number of characters, not {length}.")
+    prompts = [prompt] if isinstance(prompt, str) else list(prompt)
+    if not prompts:
+        raise ValueError("The list of prompts is empty.")
     rng = np.random.default_rng(seed)
-    logits, state = model.read(prompt)
-    written = []
-    for chance in rng.random(int(length)):
+    read = {text: model.read(text) for text in prompts}  # one that stands there twice is read once
+    logits = np.concatenate([read[text][0] for text in prompts])
+    state = _rows([read[text][1] for text in prompts])
+    written = np.zeros((int(length), len(prompts)), int)
+    for step, chance in enumerate(rng.random(written.shape)):
         # Lay the probabilities end to end: `chance` falls into one of them, and that is the draw.
-        cumulative = np.cumsum(softmax(logits, temperature, top_k), axis=-1)
-        index = (cumulative <= chance * cumulative[:, -1:]).sum(axis=-1)
-        written.append(index[0])
-        logits, state = model.step(index, state)
-    return model.vocab.decode(written)
+        cumulative = np.cumsum(softmax(logits, temperature, top_k, top_p), axis=-1)
+        written[step] = (cumulative <= chance[:, None] * cumulative[:, -1:]).sum(axis=-1)
+        logits, state = model.step(written[step], state)
+    texts = [model.vocab.decode(column) for column in written.T]
+    return texts[0] if isinstance(prompt, str) else texts
+
+
+def beam_search(model, prompt, length, beams=8):
+    """Look for the most probable text of `length` characters after `prompt`.
+
+    At each step every beam is continued by every character, and the `beams` most probable of all of these go on. With one
+    beam that is greedy search; only as many beams as there are texts one character shorter would make sure of the best.
+
+    Parameters
+    ----------
+    model : CharLSTM
+    prompt : str
+    length, beams : int
+
+    Returns
+    -------
+    list of (str, float)
+        Texts, and -log2 of their probability in bits, the most probable first.
+
+    Raises
+    ------
+    ValueError
+        As `CharLSTM.read` does, and if `length` or `beams` is below 1.
+
+    Examples
+    --------
+    >>> model = CharLSTM.load("dracula")
+    >>> text, bits = beam_search(model, "Van Hel", length=4)[0]
+    >>> text
+    'sing'
+    """
+    if length < 1 or beams < 1:
+        raise ValueError(f"length and beams are at least 1, not {length} and {beams}.")
+    logits, state = model.read(prompt)
+    bits, texts = np.zeros(1), np.zeros((1, 0), int)
+    for _ in range(length):
+        shifted = logits - logits.max(axis=-1, keepdims=True).astype(float)
+        surprise = (np.log(np.exp(shifted).sum(axis=-1, keepdims=True)) - shifted) / np.log(2)
+        total = bits[:, None] + surprise  # of each beam continued by each character
+        best = np.argsort(total, axis=None, kind="stable")[:beams]
+        beam, index = np.unravel_index(best, total.shape)
+        bits, texts = total.ravel()[best], np.column_stack([texts[beam], index])
+        logits, state = model.step(index, [tuple(part[beam] for part in layer) for layer in state])
+    return [(model.vocab.decode(text), float(b)) for text, b in zip(texts, bits, strict=True)]
 
 
 def main(arguments=None):
@@ -202,12 +274,13 @@ def main(arguments=None):
     parser.add_argument("--prompt", default="The ")
     parser.add_argument("--length", type=int, default=500, help="characters to write")
     parser.add_argument("--temperature", type=float, default=0.7)
-    parser.add_argument("--top-k", type=int)
+    parser.add_argument("--top-k", type=int, help="keep only so many of the likeliest characters")
+    parser.add_argument("--top-p", type=float, help="keep only the likeliest characters that have this probability together")
     parser.add_argument("--seed", type=int, help="the same seed writes the same text")
     args = parser.parse_args(arguments)
     model = CharLSTM.load(args.model)
     start = time.perf_counter()
-    text = generate(model, args.prompt, args.length, args.temperature, args.top_k, args.seed)
+    text = generate(model, args.prompt, args.length, args.temperature, args.top_k, args.top_p, args.seed)
     seconds = time.perf_counter() - start
     print(args.prompt + text)
     print(f"{(len(args.prompt) + args.length) / seconds:,.0f} characters a second", file=sys.stderr)

@@ -12,9 +12,8 @@ import zlib
 import numpy as np
 import pyppmd
 
-from helpers.corpora import load_corpus
 from helpers.storage import MODELS
-from helpers.text import Vocabulary, split_tail
+from helpers.text import Vocabulary, load_split
 
 WARM_UP = 128  # characters before the held-out text that a model reads, so that it does not start from nothing
 
@@ -176,6 +175,52 @@ def table(rows):
     return "\n".join(lines)
 
 
+class CopyAudit:
+    r"""Find what a page shares, word for word, with the text that its writer learned from. Line breaks count as spaces.
+
+    Parameters
+    ----------
+    source : str
+    span : int
+        Characters that `share` looks at together. The default, 20, is about four words.
+
+    Examples
+    --------
+    >>> audit = CopyAudit("I am all in a sea of wonders. I doubt; I fear.", span=10)
+    >>> audit.longest("We were in a sea of\ntroubles.")
+    ' in a sea of '
+    >>> audit.share("in a sea of troubles")
+    0.2727272727272727
+    """
+
+    def __init__(self, source, span=20):
+        self.source, self.span = self._one_line(source), span
+        self._spans = {self.source[i : i + span] for i in range(len(self.source) - span + 1)}
+
+    @staticmethod
+    def _one_line(text):
+        return " ".join(text.split())
+
+    def _copied(self, text):
+        return [text[i : i + self.span] in self._spans for i in range(len(text) - self.span + 1)]
+
+    def share(self, text):
+        """Return the share, 0 to 1, of the spans of `text` that stand in the source; ValueError if it is too short for one."""
+        copied = self._copied(self._one_line(text))
+        if not copied:
+            raise ValueError(f"A text of {len(text)} characters has no span of {self.span}.")
+        return sum(copied) / len(copied)
+
+    def longest(self, text):
+        """Return the longest passage of `text` that stands in the source, the first of several; "" if there is none."""
+        text, best = self._one_line(text), ""
+        places = [i for i, copied in enumerate(self._copied(text)) if copied]
+        for i in places or range(len(text)):  # a long passage begins with a copied span: look there only, if there is one
+            while i + len(best) < len(text) and text[i : i + len(best) + 1] in self.source:
+                best = text[i : i + len(best) + 1]
+        return best
+
+
 def model_bits(folder, train, held_out):
     """Return the bits per character of `held_out` under the model in `folder`; ValueError if it cannot judge that."""
     from helpers.models import load_model  # here, because these import TensorFlow, which the baselines do not need
@@ -199,7 +244,7 @@ def main(arguments=None):
     parser.add_argument("--fallback", help="the corpus to use if the first cannot be had")
     options = parser.parse_args(arguments)
     try:
-        train, held_out = split_tail(load_corpus(options.corpus, fallback=options.fallback))
+        train, held_out = load_split(options.corpus, fallback=options.fallback)
     except (OSError, ValueError) as problem:
         parser.exit(1, f"{problem}\n")
     print(f"The last {len(held_out):,} characters, given the {len(train):,} before them:\n")

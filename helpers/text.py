@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
+from helpers.corpora import load_corpus, load_speeches
+
 
 class Vocabulary:
     """Number the distinct characters of a text.
@@ -133,6 +135,42 @@ def split_tail(text, fraction=0.1):
     if not 0 < cut < len(text):
         raise ValueError(f"A text of {len(text)} characters cannot be split with {fraction:.0%} held out.")
     return text[:cut], text[cut:]
+
+
+def split_speeches(speeches):
+    """Hold out every sixth address, beginning with the fourth: whole, for the end of a known address is easier.
+
+    Parameters
+    ----------
+    speeches : list of Speech
+        From `helpers.corpora.load_speeches`.
+
+    Returns
+    -------
+    train, held_out : list of Speech
+
+    Examples
+    --------
+    >>> train, held_out = split_speeches(load_speeches())
+    >>> len(train), [speech.year for speech in held_out]
+    (28, [1913, 1942, 1962, 1980, 2002, 2022])
+    """
+    held_out = speeches[3::6]
+    return [speech for speech in speeches if speech not in held_out], held_out
+
+
+def load_split(name, fallback=None):
+    """Return a corpus as the text to learn from and the text held out: whole addresses of the speeches, else the tail.
+
+    Examples
+    --------
+    >>> train, held_out = load_split("speeches")
+    >>> held_out[:21]
+    'Gentlemen of the Cong'
+    """
+    if name != "speeches":
+        return split_tail(load_corpus(name, fallback))
+    return tuple("\n\n".join(speech.text for speech in part) for part in split_speeches(load_speeches()))
 
 
 def make_streams(ids, batch_size, seq_len):

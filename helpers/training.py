@@ -18,11 +18,10 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from helpers.corpora import load_corpus
-from helpers.models import build_char_model, describe, keras, load_model, save_model, zero_state
+from helpers.models import adapt, build_char_model, describe, keras, load_model, save_model, zero_state
 from helpers.sampling import CharLSTM, generate
 from helpers.storage import write_atomically
-from helpers.text import Vocabulary, make_streams, split_tail
+from helpers.text import Vocabulary, load_split, make_streams
 
 import tensorflow as tf  # isort: skip  (after helpers.models, which keeps its greeting quiet)
 
@@ -48,6 +47,11 @@ class History:
     def held_out_bits(self):
         """Bits per character on the held-out text at the last evaluation."""
         return self.evaluations[-1]["held_out_bits"]
+
+    @property
+    def best(self):
+        """The evaluation with the fewest bits per character."""
+        return min(self.evaluations, key=lambda evaluation: evaluation["held_out_bits"])
 
 
 def learning_rate(progress, step, peak=1.5e-2, warmup_steps=50):
@@ -207,6 +211,7 @@ def fit(
     folder=None,
     checkpoint_seconds=30,
     restart=False,
+    keep_best=False,
     card=None,
     on_step=None,
     progress_bar=True,
@@ -237,6 +242,9 @@ def fit(
         What a killed run can lose.
     restart : bool
         Ignore a run found in `folder`.
+    keep_best : bool
+        Early stopping: at the end take the weights back to the evaluation that scored best, `History.best`.
+        The held-out text then has had a say in the training; judge the model by another.
     card : dict, optional
         What else to note in the model's config.json.
     on_step : callable, optional
@@ -282,8 +290,9 @@ def fit(
         "clip_norm": clip_norm,
         "vocabulary": _digest([ord(character) for character in vocab.characters]),
     }
-    recipe |= {"train_text": _digest(train_ids), "held_out_text": _digest(held_out_ids)}
-    folder = None if folder is None else Path(folder)
+    recipe |= {"train_text": _digest(train_ids), "held_out_text": _digest(held_out_ids), "keep_best": keep_best}
+    recipe |= {"start_from": (card or {}).get("start_from")}
+    folder, best = None if folder is None else Path(folder), []
     if folder:
         folder.mkdir(parents=True, exist_ok=True)  # a folder that cannot be had is told now, not after the training
     if folder and not restart and (folder / "checkpoint.npz").exists():
@@ -297,6 +306,7 @@ def fit(
             print(f"The run in {folder.name} {done}, after {len(history.train_bits):,} steps.")
         if history.finished:
             return history
+        best = [arrays[name] for name in sorted(arrays) if name.startswith("best")]
     before, saved = history.seconds, started
 
     def check(numbers):
@@ -314,10 +324,12 @@ def fit(
         history.finished = finished
         if folder:
             measured = {"seconds": round(history.seconds), "steps_taken": len(history.train_bits)}
-            measured |= {"held_out_bits": round(history.held_out_bits, 4)} if history.evaluations else {}
+            if history.evaluations:
+                score = history.best if keep_best and finished else history.evaluations[-1]
+                measured |= {"held_out_bits": round(score["held_out_bits"], 4)}
             save_model(model, vocab, folder, recipe=recipe, **measured, **(card or {}))
             # After the model: a run whose checkpoint says that it is finished has its model beside it.
-            groups = {"model": model.variables, "optimizer": optimizer.variables, "state": state}
+            groups = {"model": model.variables, "optimizer": optimizer.variables, "state": state, "best": best}
             _save_checkpoint(folder, recipe, history, groups)
         saved = time.perf_counter()
 
@@ -333,6 +345,8 @@ def fit(
         history.evaluations.append(
             {"step": step, "seconds": before + time.perf_counter() - started, "held_out_bits": bits, "sample": sample}
         )
+        if keep_best and history.best["step"] == step:
+            best[:] = model.get_weights()
 
     train_step = make_train_step(model, optimizer)
     unit = {"unit": " step"} if steps else {"unit": " s", "bar_format": "{l_bar}{bar}| {n:.0f}/{total:.0f} s{postfix}"}
@@ -364,6 +378,8 @@ def fit(
             save()
             say(f"Stopped after {len(history.train_bits):,} steps: the model is usable.")
             return history
+    if keep_best:
+        model.set_weights(best)
     save(finished=True)
     return history
 
@@ -371,27 +387,28 @@ def fit(
 def main(arguments=None):
     """Train from the command line; a run found in the folder is continued."""
     parser = argparse.ArgumentParser(prog="python -m helpers.training", description=main.__doc__)
-    parser.add_argument("--corpus", default="dracula", help="dracula, speeches, or the path of a text file")
+    parser.add_argument("--corpus", default="dracula", help="dracula, speeches, addresses, or the path of a text file")
     parser.add_argument("--out", required=True, metavar="FOLDER", help="where checkpoints and the model go")
     parser.add_argument("--start-from", metavar="FOLDER", help="begin with this model's weights instead of random ones")
     for name, default in {"minutes": None, "epochs": None, "steps": None}.items():
         parser.add_argument(f"--{name}", type=float if name == "minutes" else int, default=default)
     # For runs longer than a class: wider than in notebook 05, so slower, and with dropout against learning by heart.
-    sizes = {"hidden_size": 512, "embedding_size": 32, "layers": 1, "dropout": 0.4, "seed": 0}
+    sizes = {"hidden_size": 512, "embedding_size": 32, "layers": 1, "dropout": 0.4, "recurrent_dropout": 0.0, "seed": 0}
     recipe = {"batch_size": 32, "seq_len": 100, "peak_rate": 1e-2, "warmup_steps": 50, "clip_norm": 1.0, "evaluations": 6}
     for name, default in (sizes | recipe).items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=type(default), default=default)
     parser.add_argument("--checkpoint-seconds", type=float, default=30.0, help="what a killed run can lose")
+    parser.add_argument("--keep-best", action="store_true", help="keep the weights that scored best, not the last")
     parser.add_argument("--restart", action="store_true", help="train anew even if the folder holds a run")
     args = vars(parser.parse_args(arguments))
-    text = load_corpus(args["corpus"])
-    train, held_out = split_tail(text)
+    train, held_out = load_split(args["corpus"])
     if args["start_from"]:
-        model, vocab = load_model(args["start_from"])
+        changes = {name: args[name] for name in ("dropout", "recurrent_dropout", "seed")}
+        model, vocab = adapt(*load_model(args["start_from"]), train + held_out, **changes)
     else:
-        vocab = Vocabulary.from_text(text)
+        vocab = Vocabulary.from_text(train + held_out)
         model = build_char_model(len(vocab), **{name: args[name] for name in sizes})
-    options = {name: args[name] for name in [*recipe, "steps", "epochs", "minutes", "restart", "checkpoint_seconds"]}
+    options = {name: args[name] for name in [*recipe, "steps", "epochs", "minutes", "restart", "keep_best", "checkpoint_seconds"]}
     card = {"corpus": args["corpus"], "start_from": args["start_from"]}
     history = fit(
         model,
@@ -405,7 +422,8 @@ def main(arguments=None):
     )
     if not history.finished:
         return 130
-    print(f"bits per character on held-out text: {history.held_out_bits:.3f}")
+    score = history.best["held_out_bits"] if args["keep_best"] else history.held_out_bits
+    print(f"bits per character on held-out text: {score:.3f}")
     return 0
 
 

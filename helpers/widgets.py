@@ -1,20 +1,23 @@
-"""What moves: figures with sliders. Without a kernel, the picture they start from stays on the page."""
+"""What moves: figures with sliders and text boxes. Without a kernel, the picture they start from stays on the page."""
+
+import html
 
 import ipywidgets
-from IPython.display import display
+from IPython.display import HTML, display
 
 from helpers.plots import picture
 
 
 def explore(draw, **dials):
-    """Show a figure, and sliders that draw it anew.
+    """Show a figure, and dials that draw it anew.
 
     Parameters
     ----------
     draw : callable
-        Takes a value for each dial by name; returns a figure and its alternative text.
-    dials : tuple of four floats
-        Lowest value, highest, step and start of each slider, by name.
+        Takes a value for each dial by name; returns a figure and its alternative text. A ValueError is shown in its place.
+    dials : tuple of four floats, or str
+        By name: lowest value, highest, step and start of a slider; or what stands in a text box at first, where the figure
+        follows as one types.
 
     Raises
     ------
@@ -33,22 +36,27 @@ def explore(draw, **dials):
     """
     if not dials:
         raise ValueError("A figure to explore needs a dial at least: explore(draw, rate=(0, 1, 0.1, 0.5)).")
-    for name, (low, high, _, start) in dials.items():
+    numbers = {name: dial for name, dial in dials.items() if not isinstance(dial, str)}
+    for name, (low, high, _, start) in numbers.items():
         if not low <= start <= high:
             raise ValueError(f"The dial {name!r} starts at {start}, which is not between {low} and {high}.")
-    sliders = {}
-    for name, (low, high, step, start) in dials.items():
-        kind = ipywidgets.IntSlider if all(isinstance(value, int) for value in (low, high, step, start)) else ipywidgets.FloatSlider
-        label = name.replace("_", " ")
-        sliders[name] = kind(
-            start, min=low, max=high, step=step, description=label, continuous_update=False,
-            style={"description_width": "12em"}, layout={"width": "32em"},
-        )  # fmt: skip
+    boxes = {}
+    for name, dial in dials.items():
+        about = {"description": name.replace("_", " "), "style": {"description_width": "12em"}, "layout": {"width": "32em"}}
+        if name not in numbers:
+            boxes[name] = ipywidgets.Text(dial, continuous_update=True, **about)
+            continue
+        low, high, step, start = dial
+        kind = ipywidgets.IntSlider if all(isinstance(value, int) for value in dial) else ipywidgets.FloatSlider
+        boxes[name] = kind(start, min=low, max=high, step=step, continuous_update=False, **about)
 
     def current():
-        return picture(*draw(**{name: slider.value for name, slider in sliders.items()}))
+        try:
+            return picture(*draw(**{name: box.value for name, box in boxes.items()}))
+        except ValueError as problem:  # while one types, a box is empty or holds a character that the model does not know
+            return HTML(f'<p role="alert">{html.escape(str(problem))}</p>')
 
     shown = display(current(), display_id=True)
-    for slider in sliders.values():
-        slider.observe(lambda change: shown.update(current()), names="value")
-    display(ipywidgets.VBox(list(sliders.values())))
+    for box in boxes.values():
+        box.observe(lambda change: shown.update(current()), names="value")
+    display(ipywidgets.VBox(list(boxes.values())))
