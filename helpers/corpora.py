@@ -81,7 +81,8 @@ def load_corpus(name, fallback=None, folder=TEXTS):
             return load_corpus(fallback, folder=folder)
     if isinstance(name, Path) or Path(name).suffix or "/" in name or "\\" in name:
         return _read(Path(name).expanduser())
-    raise ValueError(f"There is no corpus {name!r}. Known: {', '.join(CORPORA)}, or the path of your own text file.")
+    known = ", ".join([*CORPORA, "addresses"])
+    raise ValueError(f"There is no corpus {name!r}. Known: {known}, or the path of your own text file.")
 
 
 def load_speeches():
@@ -131,8 +132,9 @@ def clean_speech(raw):
     'Senor Marti paid 50 cents.'
     """
     raw = re.sub(r"\A\[[^\]]*delivered in person[^\]]*\]", "", raw, flags=re.I)
-    raw = raw.replace("½", " 1/2").replace("⁄", "/").replace("•", "-").replace("¢", " cents")
-    return unicodedata.normalize("NFKD", tidy(raw)).encode("ascii", "ignore").decode().strip()  # names lose accents
+    raw = re.sub(r"(?=[¼½¾⅐-⅞])", " ", raw).replace("•", "-").replace("¢", " cents")
+    plain = unicodedata.normalize("NFKD", tidy(raw)).replace("⁄", "/")  # accents leave their letters; ½ becomes 1⁄2
+    return plain.encode("ascii", "ignore").decode().strip()
 
 
 def clean_dracula(raw):

@@ -26,7 +26,7 @@ with _stderr_shut():
     import keras
 
 
-def build_char_model(vocab_size, hidden_size=256, embedding_size=32, layers=1, dropout=0.0, recurrent_dropout=0.0, seed=0):
+def build_char_model(vocab_size, hidden_size=256, embedding_size=32, layers=1, dropout=0.0, seed=0):
     """Build a model that reads characters and predicts, after each, the next one.
 
     The state goes in and comes out: `logits, *state = model([tokens, *state])`.
@@ -36,9 +36,6 @@ def build_char_model(vocab_size, hidden_size=256, embedding_size=32, layers=1, d
     vocab_size, hidden_size, embedding_size, layers : int
     dropout : float
         Share of the last layer's outputs that is dropped in training, 0 to less than 1.
-    recurrent_dropout : float
-        Share of the hidden state that is dropped on its way to the next step, the same units throughout a batch
-        (Gal and Ghahramani, 2016).
     seed : int
         Fixes the initial weights.
 
@@ -68,8 +65,6 @@ def build_char_model(vocab_size, hidden_size=256, embedding_size=32, layers=1, d
             return_state=True,
             kernel_initializer=start.GlorotUniform(seed=seed + 2 * number + 1),
             recurrent_initializer=start.Orthogonal(seed=seed + 2 * number + 2),
-            recurrent_dropout=recurrent_dropout,
-            seed=seed + number,
         )(x, initial_state=state)
         states += state
         new_states += new_state
@@ -88,13 +83,11 @@ def describe(model):
     """Return what `build_char_model` was called with, read off the model itself."""
     embedding = next(layer for layer in model.layers if isinstance(layer, keras.layers.Embedding))
     dropout = [layer.rate for layer in model.layers if isinstance(layer, keras.layers.Dropout)]
-    recurrent = next(layer for layer in model.layers if isinstance(layer, keras.layers.LSTM))
     return {
         "hidden_size": model.inputs[1].shape[1],
         "embedding_size": embedding.output_dim,
         "layers": len(model.inputs) // 2,
         "dropout": dropout[0] if dropout else 0.0,
-        "recurrent_dropout": recurrent.cell.recurrent_dropout,
         "seed": embedding.embeddings_initializer.seed,
     }
 
@@ -111,7 +104,7 @@ def adapt(model, vocab, text, **changes):
     vocab : Vocabulary
     text : str
     **changes
-        What else is different: `dropout`, `recurrent_dropout` or `seed`.
+        What else is different: `dropout` or `seed`.
 
     Returns
     -------
@@ -169,7 +162,7 @@ def load_model(folder):
     """
     config, weights = read_model(folder)
     vocab = Vocabulary(config["characters"])
-    options = ("hidden_size", "embedding_size", "layers", "dropout", "recurrent_dropout", "seed")
+    options = ("hidden_size", "embedding_size", "layers", "dropout", "seed")
     model = build_char_model(len(vocab), **{key: config[key] for key in options if key in config})
     model.set_weights(list(weights.values()))
     return model, vocab

@@ -206,7 +206,7 @@ class CopyAudit:
 
     def share(self, text):
         """Return the share, 0 to 1, of the spans of `text` that stand in the source; ValueError if it is too short for one."""
-        copied = self._copied(self._one_line(text))
+        copied = self._copied(text := self._one_line(text))
         if not copied:
             raise ValueError(f"A text of {len(text)} characters has no span of {self.span}.")
         return sum(copied) / len(copied)
@@ -247,7 +247,7 @@ def main(arguments=None):
         train, held_out = load_split(options.corpus, fallback=options.fallback)
     except (OSError, ValueError) as problem:
         parser.exit(1, f"{problem}\n")
-    print(f"The last {len(held_out):,} characters, given the {len(train):,} before them:\n")
+    print(f"The {len(held_out):,} characters held out, given the {len(train):,} others:\n")
     rows, remarks = baselines(train, held_out), []
     for folder in sorted(path.parent for path in MODELS.glob("*/config.json")):
         try:

@@ -67,13 +67,35 @@ def learning_rate(progress, step, peak=1.5e-2, warmup_steps=50):
     return peak * min(1.0, (step + 1) / warmup_steps) * 0.5 * (1.0 + np.cos(np.pi * min(progress, 1.0)))
 
 
-def make_train_step(model, optimizer):
-    """Compile one training step: `loss, *state = step(inputs, targets, state)`, the loss in nats per character."""
+def make_train_step(model, optimizer, weight_dropout=0.0):
+    """Compile one training step: `loss, *state = step(inputs, targets, state)`, the loss in nats per character.
+
+    `weight_dropout` is the share of the weights from hidden state to hidden state that each step does without
+    (Merity, Keskar and Socher, "Regularizing and optimizing LSTM language models", 2018).
+    """
+    if not 0 <= weight_dropout < 1:
+        raise ValueError(f"weight_dropout is a share from 0 to less than 1, not {weight_dropout}.")
+
+    def thinned(number, variable):
+        if variable.name != "recurrent_kernel":
+            return variable.value
+        # The mask hangs on the number of the step, which a checkpoint keeps: a resumed run does without the same weights.
+        seed = [describe(model)["seed"] + number, tf.cast(optimizer.iterations, tf.int32)]
+        kept = tf.random.stateless_uniform(variable.shape, seed) >= weight_dropout
+        return tf.where(kept, variable.value / (1 - weight_dropout), 0.0)
 
     @tf.function
     def step(inputs, targets, state):
         with tf.GradientTape() as tape:
-            logits, *new_state = model([inputs, *state], training=True)
+            if weight_dropout:
+                weights = [thinned(*numbered) for numbered in enumerate(model.trainable_variables)]
+                others = model.non_trainable_variables  # where dropout stands in its sequence of random numbers
+                outputs, moved = model.stateless_call(weights, others, [inputs, *state], training=True)
+                for variable, value in zip(others, moved, strict=True):
+                    variable.assign(value)
+            else:
+                outputs = model([inputs, *state], training=True)
+            logits, *new_state = outputs
             losses = tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits)
             loss = tf.reduce_mean(losses)
         gradients = tape.gradient(loss, model.trainable_variables)
@@ -183,7 +205,7 @@ def _load_checkpoint(folder, recipe):
         note = json.loads(arrays.pop("note").tobytes())
     except Exception as problem:
         raise ValueError(f"The checkpoint in {str(folder)!r} cannot be read ({problem!r}): delete it.") from problem
-    theirs = note["recipe"]
+    theirs = {"keep_best": False, "weight_dropout": 0.0} | note["recipe"]  # an older run has neither
     other = [f"{key} {theirs[key]!r}, not {value!r}" for key, value in recipe.items() if theirs.get(key, value) != value]
     if other:
         raise ValueError(
@@ -206,6 +228,7 @@ def fit(
     peak_rate=1.5e-2,
     warmup_steps=50,
     clip_norm=1.0,
+    weight_dropout=0.0,
     evaluations=6,
     prompt="The ",
     folder=None,
@@ -232,6 +255,8 @@ def fit(
         See `learning_rate`.
     clip_norm : float or None
         Largest norm of all gradients together.
+    weight_dropout : float
+        See `make_train_step`.
     evaluations : int
         How often, evenly spread, to score the held-out text and write a sample.
     prompt : str
@@ -288,6 +313,7 @@ def fit(
         "peak_rate": peak_rate,
         "warmup_steps": warmup_steps,
         "clip_norm": clip_norm,
+        "weight_dropout": weight_dropout,
         "vocabulary": _digest([ord(character) for character in vocab.characters]),
     }
     recipe |= {"train_text": _digest(train_ids), "held_out_text": _digest(held_out_ids), "keep_best": keep_best}
@@ -342,13 +368,13 @@ def fit(
         sample = generate(CharLSTM.from_keras(model, vocab), prompt, 60, temperature=0.7, seed=0)
         step, shown = len(history.train_bits), " ".join(sample.split())
         say(f"step {step:5}  held-out {bits:.3f} bits/char  {shown}")
-        history.evaluations.append(
-            {"step": step, "seconds": before + time.perf_counter() - started, "held_out_bits": bits, "sample": sample}
-        )
-        if keep_best and history.best["step"] == step:
-            best[:] = model.get_weights()
+        seconds = before + time.perf_counter() - started
+        with _interrupt_waits():
+            history.evaluations.append({"step": step, "seconds": seconds, "held_out_bits": bits, "sample": sample})
+            if keep_best and history.best["step"] == step:
+                best[:] = model.get_weights()
 
-    train_step = make_train_step(model, optimizer)
+    train_step = make_train_step(model, optimizer, weight_dropout)
     unit = {"unit": " step"} if steps else {"unit": " s", "bar_format": "{l_bar}{bar}| {n:.0f}/{total:.0f} s{postfix}"}
     with tqdm(total=total, file=sys.stdout, mininterval=0.5, ncols=100, disable=not progress_bar, **unit) as bar:
         try:
@@ -393,8 +419,9 @@ def main(arguments=None):
     for name, default in {"minutes": None, "epochs": None, "steps": None}.items():
         parser.add_argument(f"--{name}", type=float if name == "minutes" else int, default=default)
     # For runs longer than a class: wider than in notebook 05, so slower, and with dropout against learning by heart.
-    sizes = {"hidden_size": 512, "embedding_size": 32, "layers": 1, "dropout": 0.4, "recurrent_dropout": 0.0, "seed": 0}
-    recipe = {"batch_size": 32, "seq_len": 100, "peak_rate": 1e-2, "warmup_steps": 50, "clip_norm": 1.0, "evaluations": 6}
+    sizes = {"hidden_size": 512, "embedding_size": 32, "layers": 1, "dropout": 0.4, "seed": 0}
+    recipe = {"batch_size": 32, "seq_len": 100, "peak_rate": 1e-2, "warmup_steps": 50, "clip_norm": 1.0}
+    recipe |= {"weight_dropout": 0.0, "evaluations": 6}
     for name, default in (sizes | recipe).items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=type(default), default=default)
     parser.add_argument("--checkpoint-seconds", type=float, default=30.0, help="what a killed run can lose")
@@ -403,13 +430,14 @@ def main(arguments=None):
     args = vars(parser.parse_args(arguments))
     train, held_out = load_split(args["corpus"])
     if args["start_from"]:
-        changes = {name: args[name] for name in ("dropout", "recurrent_dropout", "seed")}
+        changes = {name: args[name] for name in ("dropout", "seed")}
         model, vocab = adapt(*load_model(args["start_from"]), train + held_out, **changes)
     else:
         vocab = Vocabulary.from_text(train + held_out)
         model = build_char_model(len(vocab), **{name: args[name] for name in sizes})
     options = {name: args[name] for name in [*recipe, "steps", "epochs", "minutes", "restart", "keep_best", "checkpoint_seconds"]}
-    card = {"corpus": args["corpus"], "start_from": args["start_from"]}
+    digest = hashlib.sha256((train + held_out).encode()).hexdigest()
+    card = {"corpus": args["corpus"], "text_sha256": digest, "start_from": args["start_from"]}
     history = fit(
         model,
         vocab,

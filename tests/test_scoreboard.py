@@ -1,6 +1,7 @@
 """The rivals of the network: probabilities that add up, numbers worked out by hand, and the ones the design measured."""
 
 import math
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -11,7 +12,8 @@ import numpy as np
 import pytest
 
 from helpers import scoreboard
-from helpers.scoreboard import baselines, compressor_bits, ngram_bits, table, uniform_bits, witten_bell
+from helpers import text as texts
+from helpers.scoreboard import CopyAudit, baselines, compressor_bits, ngram_bits, table, uniform_bits, witten_bell
 from helpers.text import Vocabulary, split_tail
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -176,6 +178,54 @@ def test_what_makes_no_sense_is_refused():
         compressor_bits("abc", "abc", "rar")
 
 
+# --- what was copied --------------------------------------------------------------------------------------------------
+
+
+def one_line(text):
+    return re.sub(r"\s+", " ", text).strip()
+
+
+@pytest.mark.parametrize("span", [1, 2, 3, 5])
+def test_an_audit_equals_comparing_every_place_with_every_other(span):
+    rng, lengths = np.random.default_rng(span), set()
+    for _ in range(300):
+        source, page = (random_text("aaab \n", rng.integers(0, 15), rng) for _ in range(2))
+        audit, plain, text = CopyAudit(source, span), one_line(source), one_line(page)
+        pieces = [text[i:j] for i in range(len(text)) for j in range(i + 1, len(text) + 1)]  # the first begins first
+        longest = max((piece for piece in pieces if piece in plain), key=len, default="")
+        assert audit.longest(page) == longest
+        lengths.add(len(longest) - span)
+        spans = [text[i : i + span] for i in range(len(text) - span + 1)]
+        if spans:
+            assert audit.share(page) == pytest.approx(np.mean([piece in plain for piece in spans]))
+        else:
+            with pytest.raises(ValueError, match=f"has no span of {span}"):
+                audit.share(page)
+    assert min(lengths) < 0 < max(lengths)  # shorter than a span, and longer
+
+
+def test_line_breaks_count_as_spaces_on_both_sides():
+    source, page = "I am all in a sea of wonders. I doubt; I fear.", "He was all in a sea of wonders, and why not?"
+    for blank in ("\n", " \n\n  "):
+        broken_source, broken_page = (text.replace(" ", blank) + "\n" for text in (source, page))
+        for audit, text in ((CopyAudit(broken_source), page), (CopyAudit(source), broken_page)):
+            assert audit.longest(text) == " all in a sea of wonders"
+            assert audit.share(text) == pytest.approx(5 / 25)
+
+
+def test_an_audit_of_a_copy_and_of_nothing():
+    text = random_text("abcdefgh ", 500)
+    audit = CopyAudit(text)
+    assert audit.share(text) == audit.share(text[100:300]) == 1
+    assert audit.longest(text[100:300]) == one_line(text[100:300])
+    assert audit.share("XYZ" * 20) == 0 and audit.longest("XYZ" * 20) == audit.longest("") == audit.longest("\n") == ""
+    assert CopyAudit("").longest(text) == "" and CopyAudit("").share(text) == 0 == CopyAudit("short").share(text)
+    assert audit.longest(text[50:60].strip()) == one_line(text[50:60])  # shorter than a span
+    for short, length in {"": 0, "\n" * 30: 0, "one \n\n line" + "\n" * 20: 8, "x" * 19: 19}.items():
+        with pytest.raises(ValueError, match=f"text of {length} characters has no span of 20"):
+            audit.share(short)
+
+
 # --- the table and the command ----------------------------------------------------------------------------------------
 
 
@@ -222,17 +272,17 @@ def corpus(monkeypatch, tmp_path):
 
     monkeypatch.setitem(sys.modules, "helpers.models", SimpleNamespace(load_model=load_model))
     monkeypatch.setitem(sys.modules, "helpers.training", SimpleNamespace(bits_per_char=bits_per_char))
-    monkeypatch.setattr(scoreboard, "load_corpus", lambda name, fallback=None: text)
+    monkeypatch.setattr(texts, "load_corpus", lambda name, fallback=None: text)
     monkeypatch.setattr(scoreboard, "MODELS", tmp_path)
     return SimpleNamespace(text=text, folder=tmp_path, calls=calls)
 
 
 def test_command_prints_the_baselines(corpus, capsys, monkeypatch):
     asked = []
-    monkeypatch.setattr(scoreboard, "load_corpus", lambda name, fallback=None: asked.append((name, fallback)) or corpus.text)
+    monkeypatch.setattr(texts, "load_corpus", lambda name, fallback=None: asked.append((name, fallback)) or corpus.text)
     scoreboard.main([])
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "The last 200 characters, given the 1,800 before them:"
+    assert lines[0] == "The 200 characters held out, given the 1,800 others:"
     assert "\n".join(lines[2:]) == table(baselines(*split_tail(corpus.text)))
     scoreboard.main(["--corpus", "my.txt", "--fallback", "speeches"])
     assert asked == [("dracula", None), ("my.txt", "speeches")]
@@ -265,7 +315,7 @@ def test_command_scores_a_model_that_was_really_saved(monkeypatch, tmp_path, cap
     save_model(build_char_model(vocab_size=8, hidden_size=4, embedding_size=4), Vocabulary("abcdefgh"), tmp_path / "torn")
     weights = tmp_path / "torn" / "weights.npz"
     weights.write_bytes(weights.read_bytes()[:500])
-    monkeypatch.setattr(scoreboard, "load_corpus", lambda name, fallback=None: random_text("abcdefgh", 2000))
+    monkeypatch.setattr(texts, "load_corpus", lambda name, fallback=None: random_text("abcdefgh", 2000))
     monkeypatch.setattr(scoreboard, "MODELS", tmp_path)
     scoreboard.main([])
     lines = capsys.readouterr().out.splitlines()
@@ -279,7 +329,7 @@ def test_command_says_what_is_wrong_with_the_corpus(corpus, capsys, monkeypatch)
         raise OSError("Dracula is not here. Three ways on: ...")
 
     for load_corpus, message in [(unavailable, "Three ways on"), (lambda *a, **k: "ab", "cannot be split")]:
-        monkeypatch.setattr(scoreboard, "load_corpus", load_corpus)
+        monkeypatch.setattr(texts, "load_corpus", load_corpus)
         with pytest.raises(SystemExit) as end:
             scoreboard.main([])
         assert end.value.code == 1
@@ -298,7 +348,7 @@ def test_baselines_do_without_tensorflow():
 
 @pytest.mark.skipif(not BOOK.exists(), reason="Dracula is not in data/texts/ (make data fetches it)")
 def test_dracula_comes_out_as_the_design_measured():
-    text = scoreboard.load_corpus("dracula")
+    text = texts.load_corpus("dracula")
     train, held_out = split_tail(text)
     assert (len(text), len(set(text)), len(held_out)) == (841_924, 91, 84_192)
     assert baselines(train, held_out) == pytest.approx(

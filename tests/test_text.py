@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from helpers.text import Vocabulary, make_streams, make_windows, split_tail
+from helpers import text as texts
+from helpers.corpora import load_corpus, load_speeches
+from helpers.text import Vocabulary, load_split, make_streams, make_windows, split_speeches, split_tail
 
 # --- vocabulary -------------------------------------------------------------------------------------------------------
 
@@ -85,6 +87,31 @@ def test_tail_of_a_string_is_a_string():
 def test_split_that_leaves_a_part_empty_is_refused(text, fraction):
     with pytest.raises(ValueError, match=f"{len(text)} characters cannot be split"):
         split_tail(text, fraction)
+
+
+# --- held-out addresses -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", [0, 3, 4, 9, 10, 34])
+def test_every_sixth_address_is_held_out_from_the_fourth_on(number):
+    train, held_out = split_speeches(list(range(number)))
+    assert held_out == [index for index in range(number) if index % 6 == 3]
+    assert train == [index for index in range(number) if index % 6 != 3]
+
+
+def test_the_split_of_the_speeches_cuts_none_and_loses_none():
+    speeches, (train, held_out) = load_speeches(), load_split("speeches")
+    assert all((speech.text in train) != (speech.text in held_out) for speech in speeches)
+    assert len(train) + len(held_out) + 2 == len(load_corpus("speeches"))
+    assert held_out.startswith(speeches[3].text) and held_out.endswith(speeches[33].text)
+    assert 0.1 < len(held_out) / len(train) < 0.3
+
+
+def test_of_any_other_corpus_the_tail_is_held_out(tmp_path, monkeypatch):
+    (tmp_path / "own.txt").write_text("0123456789" * 5)
+    assert load_split(tmp_path / "own.txt") == load_split(str(tmp_path / "own.txt")) == split_tail("0123456789" * 5)
+    monkeypatch.setattr(texts, "load_corpus", lambda *asked: [*asked] * 5)
+    assert load_split("dracula", fallback="mine.txt") == split_tail(["dracula", "mine.txt"] * 5)
 
 
 # --- streams ----------------------------------------------------------------------------------------------------------

@@ -18,11 +18,11 @@ import pytest
 
 from helpers import training
 from helpers.corpora import load_corpus
-from helpers.models import build_char_model, load_model, save_model
+from helpers.models import build_char_model, keras, load_model, zero_state
 from helpers.sampling import CharLSTM, softmax
 from helpers.storage import read_model
 from helpers.text import Vocabulary, make_streams, split_tail
-from helpers.training import bits_per_char, fit, learning_rate
+from helpers.training import bits_per_char, fit, learning_rate, make_train_step
 
 ROOT = Path(__file__).resolve().parents[1]
 VOCAB = Vocabulary("abcdefgh")
@@ -200,8 +200,78 @@ def test_clipping_reaches_the_optimizer():
 
 def test_same_seed_same_run(whole):
     assert_same_run(train(), whole)
-    for change in ({"seed": 1}, {"dropout": 0.0}):
-        assert not np.allclose(train(sizes=change)[0].train_bits, whole[0].train_bits, atol=1e-3), change
+    thinned = train(weight_dropout=0.3)
+    assert_same_run(train(weight_dropout=0.3), thinned)
+    for other, _ in (train(sizes={"seed": 1}), train(sizes={"dropout": 0.0}), thinned):
+        assert not np.allclose(other.train_bits, whole[0].train_bits, atol=1e-3)
+
+
+class Gradients:
+    """In the place of an optimizer: puts each gradient where the weights were."""
+
+    def apply_gradients(self, pairs):
+        for gradient, variable in pairs:
+            variable.assign(keras.ops.convert_to_tensor(gradient))
+
+
+def one_batch(model, length=8):
+    """Return the inputs, targets and state of a step that reads `length` characters, twice over."""
+    text = random_ids(2 * length + 2).reshape(2, -1).astype(np.int32)
+    return text[:, :-1], text[:, 1:], zero_state(model, 2)
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.3, 0.5])
+@pytest.mark.parametrize("layers", [1, 2])
+def test_a_step_does_without_a_share_of_the_recurrent_weights_alone(layers, rate):
+    sizes = {"hidden_size": 32, "layers": layers}
+    model, thin = (build_char_model(8, **sizes) for _ in range(2))
+    weights, recurrent = model.get_weights(), [2, 5][:layers]  # after the embedding and a kernel; then bias and kernel
+    inputs, targets, state = one_batch(model)
+    loss, *end = make_train_step(model, Gradients(), rate)(inputs, targets, state)
+    gradients = model.get_weights()
+    kept = {i: gradients[i] != 0 for i in recurrent}
+    assert [1 - mask.mean() for mask in kept.values()] == pytest.approx([rate] * layers, abs=rate / 10)
+    # It is the step of a model that has the rest of them, made larger to make up for it, and all other weights.
+    scale = {i: mask / (1 - rate) for i, mask in kept.items()}
+    thin.set_weights([weight * scale.get(i, 1) for i, weight in enumerate(weights)])
+    bits = [losses_in_bits(thin, np.append(row, last[-1])) for row, last in zip(inputs, targets, strict=True)]
+    assert float(loss) == pytest.approx(np.mean(bits) * np.log(2), abs=1e-5)
+    _, *same_end = make_train_step(thin, Gradients())(inputs, targets, state)
+    np.testing.assert_allclose(end, same_end, atol=1e-5)
+    for i, (one, other) in enumerate(zip(gradients, thin.get_weights(), strict=True)):
+        np.testing.assert_allclose(one, other * scale.get(i, 1), atol=1e-6)
+
+
+def test_each_step_and_each_layer_does_without_other_weights():
+    model = build_char_model(8, hidden_size=32, layers=2)
+    weights, step, masks = model.get_weights(), make_train_step(model, Gradients(), 0.5), []
+    for _ in range(3):
+        model.set_weights(weights)
+        step(*one_batch(model))
+        masks += [model.get_weights()[i] == 0 for i in (2, 5)]
+    alike = [(one == other).mean() for i, one in enumerate(masks) for other in masks[:i]]
+    assert alike == pytest.approx([0.5] * 15, abs=0.05)
+
+
+def test_beside_it_other_outputs_are_dropped_at_each_step():
+    model = build_char_model(8, hidden_size=256, dropout=0.5)
+    weights, step, masks = model.get_weights(), make_train_step(model, Gradients(), 0.5), []
+    inputs, targets, state = one_batch(model, length=1)
+    for _ in range(3):
+        model.set_weights(weights)
+        step(inputs[:1], targets[:1], [part[:1] for part in state])
+        masks.append((model.get_weights()[-2] == 0).all(axis=1))  # of the output of one character
+    assert [mask.mean() for mask in masks] == pytest.approx([0.5] * 3, abs=0.1)
+    assert [(masks[i] == masks[i - 1]).mean() for i in range(3)] == pytest.approx([0.5] * 3, abs=0.1)
+
+
+def test_scores_and_weights_are_those_of_the_whole_model():
+    # At a rate of zero, all are those of the first weights, but for the losses in training.
+    options = {"sizes": {"dropout": 0.0}, "peak_rate": 0.0}
+    (plain, start), (history, model) = train(**options), train(**options, weight_dropout=0.5)
+    assert history.curve() == plain.curve()
+    assert abs(np.subtract(history.train_bits, plain.train_bits)).max() > 0.01
+    assert all(np.array_equal(a, b) for a, b in zip(start.get_weights(), model.get_weights(), strict=True))
 
 
 def test_held_out_text_does_not_reach_the_weights(whole):
@@ -301,6 +371,99 @@ def test_the_progress_bar_shows_bits_and_samples(capsys):
     assert capsys.readouterr().out == ""
 
 
+# --- the best evaluation ----------------------------------------------------------------------------------------------
+
+# So high a rate on so short a text that the held-out score is soon worse and worse: the best is neither first nor last.
+OVERFIT = {"sizes": {"dropout": 0.0}, "steps": 40, "evaluations": 6, "peak_rate": 0.1, "keep_best": True}
+
+
+def assert_scores_its_best(history, model):
+    """The model scores what the best evaluation says, and that is neither the first nor the last, by far."""
+    bits = history.curve()[1]
+    assert history.best["held_out_bits"] == min(bits) < min(bits[0], bits[-1]) - 0.05
+    assert bits_per_char(model, HELD_OUT, context=TRAIN) == pytest.approx(history.best["held_out_bits"], abs=1e-5)
+
+
+def test_the_best_evaluation_is_the_first_with_the_fewest_bits():
+    evaluations = [{"step": step, "held_out_bits": bits} for step, bits in enumerate([3.0, 2.5, 2.75, 2.5, 4.0])]
+    history = training.History(evaluations=evaluations)
+    assert history.best == evaluations[1] and history.held_out_bits == 4.0
+
+
+@pytest.fixture(scope="module")
+def best(tmp_path_factory):
+    """Hold a finished run that kept its best weights."""
+    folder = tmp_path_factory.mktemp("best")
+    return folder, *train(folder, **OVERFIT)
+
+
+def test_the_best_weights_are_kept_and_not_the_last(best):
+    folder, history, model = best
+    assert history.finished and len(history.train_bits) == 40
+    assert_scores_its_best(history, model)
+    kept, _ = load_model(folder)
+    assert all(np.array_equal(a, b) for a, b in zip(kept.get_weights(), model.get_weights(), strict=True))
+    assert read_model(folder)[0]["held_out_bits"] == round(history.best["held_out_bits"], 4)
+    assert_scores_its_best(*train(folder, **OVERFIT, on_step=lambda step: pytest.fail("trained")))
+    last, worse = train(**OVERFIT | {"keep_best": False})  # keeping the best does not change what is measured
+    assert last.curve() == history.curve() and last.train_bits == history.train_bits
+    assert bits_per_char(worse, HELD_OUT, context=TRAIN) == pytest.approx(last.held_out_bits, abs=1e-5)
+
+
+@pytest.mark.parametrize("stop", [8, 30])
+def test_interrupted_and_resumed_a_run_keeps_the_best_from_before(tmp_path, best, stop):
+    history, model = train(tmp_path, **OVERFIT, on_step=stop_at(stop))
+    last = bits_per_char(model, HELD_OUT, context=TRAIN)
+    assert stop == 8 or last > history.best["held_out_bits"] + 0.05  # until the end, the last weights are the model
+    resumed = train(tmp_path, **OVERFIT)
+    assert_scores_its_best(*resumed)
+    assert_same_run(resumed, best[1:])
+
+
+def test_killed_and_resumed_a_run_keeps_the_best_from_before(tmp_path, best):
+    def kill(step):
+        if step == 30:
+            raise SystemExit
+
+    with pytest.raises(SystemExit):
+        train(tmp_path, **OVERFIT, on_step=kill, checkpoint_seconds=0)
+    assert steps_in(tmp_path) == 30
+    resumed = train(tmp_path, **OVERFIT)
+    assert_scores_its_best(*resumed)
+    assert_same_run(resumed, best[1:])
+
+
+def test_an_interrupt_between_an_evaluation_and_its_weights_waits(tmp_path, best, monkeypatch):
+    usual, evaluations, pressed = training.History.best.fget, best[1].evaluations, []
+    number = evaluations.index(best[1].best) + 1
+
+    def press_and_tell(history):
+        if len(history.evaluations) == number and not pressed:
+            pressed.append(number)
+            signal.raise_signal(signal.SIGINT)
+        return usual(history)
+
+    monkeypatch.setattr(training.History, "best", property(press_and_tell))
+    history, _ = train(tmp_path, **OVERFIT)
+    assert pressed and not history.finished and len(history.evaluations) == number
+    resumed = train(tmp_path, **OVERFIT)
+    assert_scores_its_best(*resumed)
+    assert_same_run(resumed, best[1:])
+
+
+def test_a_checkpoint_from_before_the_best_were_kept_has_not_kept_them(tmp_path):
+    train(tmp_path, on_step=stop_at(7))
+    with np.load(tmp_path / "checkpoint.npz") as file:
+        arrays = dict(file)
+    note = json.loads(arrays.pop("note").tobytes())
+    assert note["recipe"].pop("keep_best") is False
+    np.savez(tmp_path / "checkpoint.npz", note=np.frombuffer(json.dumps(note).encode(), np.uint8), **arrays)
+    with pytest.raises(ValueError, match="a run with keep_best False, not True"):
+        train(tmp_path, keep_best=True)
+    history, _ = train(tmp_path)
+    assert history.finished and len(history.train_bits) == STEPS
+
+
 # --- interrupt and resume ---------------------------------------------------------------------------------------------
 
 
@@ -315,11 +478,16 @@ def test_resumed_after_an_interrupt_equals_uninterrupted(tmp_path, whole, stops)
     assert_same_run(resumed, whole)
 
 
+def test_resumed_a_run_does_without_the_same_weights(tmp_path):
+    train(tmp_path, weight_dropout=0.3, on_step=stop_at(7))
+    assert_same_run(train(tmp_path, weight_dropout=0.3), train(weight_dropout=0.3))
+
+
 def test_an_interrupt_in_the_middle_of_a_step_waits_for_its_end(tmp_path, whole, monkeypatch):
     usual = training.make_train_step
 
-    def make_train_step(model, optimizer):
-        step, taken = usual(model, optimizer), []
+    def make_train_step(*arguments):
+        step, taken = usual(*arguments), []
 
         def with_stop_button(*batch):
             result = step(*batch)
@@ -434,6 +602,9 @@ def test_killed_between_model_and_checkpoint_the_run_is_not_called_finished(tmp_
         *((name, {name: value}) for name, value in {"warmup_steps": 6, "clip_norm": None, "minutes": 1}.items()),
         *((name, {"sizes": {name: value}}) for name, value in {"hidden_size": 9, "embedding_size": 5, "layers": 2}.items()),
         *((name, {"sizes": {name: value}}) for name, value in {"dropout": 0.0, "seed": 1}.items()),
+        ("weight_dropout", {"weight_dropout": 0.1}),
+        ("keep_best", {"keep_best": True}),
+        ("start_from", {"card": {"start_from": "elsewhere"}}),
         ("train_text", {"ids": TRAIN[::-1]}),
         ("vocabulary", {"vocab": Vocabulary("abcdefgx")}),
         ("vocabulary", {"vocab": Vocabulary("abcdefghi")}),
@@ -500,14 +671,14 @@ def test_a_loss_that_is_no_number_ends_the_run_and_spares_the_checkpoint(tmp_pat
 def test_spoilt_weights_are_never_saved(tmp_path, monkeypatch, spoilt_at):
     usual = training.make_train_step
 
-    def make_train_step(model, optimizer):
-        step, taken = usual(model, optimizer), []
+    def make_train_step(*arguments):
+        step, taken = usual(*arguments), []
 
         def spoil(*batch):
             result = step(*batch)
             taken.append(result)
             if len(taken) == spoilt_at:  # the loss is still that of the weights before
-                model.trainable_variables[-1].assign(np.full(8, np.nan))
+                arguments[0].trainable_variables[-1].assign(np.full(8, np.nan))
             return result
 
         return spoil
@@ -569,6 +740,40 @@ def test_command_starts_from_another_model(command, tmp_path, capsys):
     assert f"step     0  held-out {first} bits/char" in capsys.readouterr().out
 
 
+def test_command_goes_on_from_a_model_that_lacks_characters_of_the_new_text(command, tmp_path, capsys):
+    training.main(command("first", dropout=0.25))
+    before = (tmp_path / "first" / "weights.npz").read_bytes()
+    (tmp_path / "new.txt").write_text(TEXT.replace("cat", "żółw"), encoding="utf-8")
+    options = {"start_from": tmp_path / "first", "corpus": tmp_path / "new.txt"}
+    options |= {"dropout": 0.0, "weight_dropout": 0.125}
+    assert training.main(command("second", hidden_size=99, **options)) == 0
+    (first, _), (second, weights) = read_model(tmp_path / "first"), read_model(tmp_path / "second")
+    assert second["characters"] == first["characters"] + "wółż"
+    assert len(weights["dense.bias"]) == len(second["characters"])
+    assert (second["start_from"], second["recipe"]["start_from"]) == (str(tmp_path / "first"),) * 2
+    assert [second[key] for key in ("hidden_size", "dropout")] == [8, 0]
+    assert [config["recipe"]["weight_dropout"] for config in (first, second)] == [0, 0.125]
+    assert (tmp_path / "first" / "weights.npz").read_bytes() == before
+    said = capsys.readouterr().out.splitlines()[-1]
+    assert training.main(command("second", **options)) == 0  # taken up again
+    assert capsys.readouterr().out.splitlines()[-1] == said
+    shutil.copytree(tmp_path / "first", tmp_path / "third")
+    with pytest.raises(ValueError, match="holds a run with start_from .*first', not .*third'"):
+        training.main(command("second", **options | {"start_from": tmp_path / "third"}))
+
+
+def test_command_keeps_the_best(command, tmp_path, capsys):
+    (tmp_path / "own.txt").write_text("".join(np.random.default_rng(0).choice(list("abcdefgh"), 300)))
+    options = {"steps": 60, "peak_rate": 0.1, "dropout": 0.0, "evaluations": 6}
+    assert training.main([*command("run", **options), "--keep-best"]) == 0
+    out = capsys.readouterr().out
+    scores = [float(bits) for bits in re.findall(r"held-out (\d+\.\d{3}) bits/char", out)]
+    assert float(LAST_LINE.fullmatch(out.splitlines()[-1])[1]) == min(scores) < scores[-1]
+    model, vocab = load_model(tmp_path / "run")
+    text, held_out = map(vocab.encode, split_tail(load_corpus(tmp_path / "own.txt")))
+    assert bits_per_char(model, held_out, context=text) == pytest.approx(min(scores), abs=6e-4)
+
+
 def wait_for_steps(process, folder, steps):
     while not (folder / "checkpoint.npz").exists() or steps_in(folder) < steps:
         assert process.poll() is None, "ended before it could be stopped"
@@ -614,7 +819,6 @@ def test_killed_and_interrupted_the_command_goes_on_as_if_nothing_had_been(comma
         ({"corpus": "ten.txt"}, "9 characters is too short for 2 streams of 8"),
         ({"out": "own.txt"}, "File exists"),
         ({"start_from": "nowhere"}, "no model in 'nowhere'"),
-        ({"start_from": "other"}, "not among the 2 characters of this vocabulary"),
         ({"steps": None}, "exactly one budget"),
         ({"epochs": 2}, "exactly one budget"),
         ({"steps": -5}, "positive number"),
@@ -630,7 +834,6 @@ def test_command_says_in_a_line_what_is_wrong(command, tmp_path, monkeypatch, ca
     (tmp_path / "ten.txt").write_text("abcdefghij")
     (tmp_path / "torn").mkdir()
     (tmp_path / "torn" / "checkpoint.npz").write_bytes(b"PK")
-    save_model(build_char_model(2, hidden_size=8), Vocabulary("ab"), tmp_path / "other")
     monkeypatch.setattr(sys, "argv", ["training", *command("run", **change)])
     with pytest.raises(SystemExit) as end:
         runpy.run_module("helpers.training", run_name="__main__")
