@@ -207,9 +207,13 @@ def test_same_seed_same_run(whole):
 
 
 class Gradients:
-    """In the place of an optimizer: puts each gradient where the weights were."""
+    """In the place of an optimizer: puts each gradient where the weights were, and counts its steps."""
+
+    def __init__(self):
+        self.iterations = keras.Variable(0, dtype="int64")
 
     def apply_gradients(self, pairs):
+        self.iterations.assign_add(1)
         for gradient, variable in pairs:
             variable.assign(keras.ops.convert_to_tensor(gradient))
 
