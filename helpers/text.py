@@ -168,8 +168,9 @@ def load_split(name, fallback=None):
     >>> held_out[:21]
     'Gentlemen of the Cong'
     """
-    if name != "speeches":
-        return split_tail(load_corpus(name, fallback))
+    text = load_corpus(name, fallback)
+    if "speeches" not in (name, fallback) or text != load_corpus("speeches"):
+        return split_tail(text)
     return tuple("\n\n".join(speech.text for speech in part) for part in split_speeches(load_speeches()))
 
 

@@ -14,7 +14,8 @@ def explore(draw, **dials):
     Parameters
     ----------
     draw : callable
-        Takes a value for each dial by name; returns a figure and its alternative text. A ValueError is shown in its place.
+        Takes a value for each dial by name; returns a figure and its alternative text. A ValueError, once a dial was
+        moved, is shown in its place.
     dials : tuple of four floats, or str
         By name: lowest value, highest, step and start of a slider; or what stands in a text box at first, where the figure
         follows as one types.
@@ -51,12 +52,15 @@ def explore(draw, **dials):
         boxes[name] = kind(start, min=low, max=high, step=step, continuous_update=False, **about)
 
     def current():
+        return picture(*draw(**{name: box.value for name, box in boxes.items()}))
+
+    def redraw(change):
         try:
-            return picture(*draw(**{name: box.value for name, box in boxes.items()}))
+            shown.update(current())
         except ValueError as problem:  # while one types, a box is empty or holds a character that the model does not know
-            return HTML(f'<p role="alert">{html.escape(str(problem))}</p>')
+            shown.update(HTML(f'<p role="alert">{html.escape(str(problem))}</p>'))
 
     shown = display(current(), display_id=True)
     for box in boxes.values():
-        box.observe(lambda change: shown.update(current()), names="value")
+        box.observe(redraw, names="value")
     display(ipywidgets.VBox(list(boxes.values())))

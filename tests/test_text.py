@@ -114,6 +114,12 @@ def test_of_any_other_corpus_the_tail_is_held_out(tmp_path, monkeypatch):
     assert load_split("dracula", fallback="mine.txt") == split_tail(["dracula", "mine.txt"] * 5)
 
 
+def test_speeches_that_stand_in_for_another_corpus_are_split_as_speeches(monkeypatch):
+    speeches = load_corpus("speeches")
+    monkeypatch.setattr(texts, "load_corpus", lambda name, fallback=None: speeches)
+    assert load_split("dracula", fallback="speeches") == load_split("speeches")
+
+
 # --- streams ----------------------------------------------------------------------------------------------------------
 
 
