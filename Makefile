@@ -31,13 +31,13 @@ test: .venv/installed-tests ## Run all tests and check every notebook against it
 	$(python) -m pytest --nbval $(TEST_ARGS)
 
 outputs: env    ## Run all notebooks in order and store their outputs
-	$(python) tests/outputs.py $(NOTEBOOKS)
+	$(python) -m tools.outputs $(NOTEBOOKS)
 
 data: env       ## Fetch the texts
 	$(python) -m helpers.corpora
 
 sync:           ## Bring pins and links in step after a change
-	$(PYTHON) tests/sync.py
+	$(PYTHON) -m tools.links
 
 clean:          ## Remove .venv, caches and training runs (the texts in data/texts stay)
 	rm -rf .venv .pytest_cache .ruff_cache runs notebooks/runs

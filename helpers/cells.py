@@ -117,7 +117,11 @@ class Cell:
     def __init__(self, kernel, recurrent_kernel, bias):
         self.input_size, self.hidden_size = len(kernel), len(recurrent_kernel)
         width = self.gates * self.hidden_size
-        if kernel.shape[1:] != (width,) or recurrent_kernel.shape[1:] != (width,) or bias.shape != (width,):
+        if (
+            kernel.shape[1:] != (width,)
+            or recurrent_kernel.shape[1:] != (width,)
+            or bias.shape != (width,)
+        ):
             raise ValueError(
                 f"A cell of hidden size {self.hidden_size} with {self.gates} gate(s) has weights that end in {width}; "
                 f"got {kernel.shape}, {recurrent_kernel.shape} and {bias.shape}."
@@ -141,7 +145,9 @@ class Cell:
         limit = np.sqrt(6 / (input_size + width))
         kernel = rng.uniform(-limit, limit, (input_size, width))
         q, r = np.linalg.qr(rng.normal(size=(width, hidden_size)))
-        return cls(kernel.astype(dtype), (q * np.sign(np.diag(r))).T.astype(dtype), np.zeros(width, dtype))
+        return cls(
+            kernel.astype(dtype), (q * np.sign(np.diag(r))).T.astype(dtype), np.zeros(width, dtype)
+        )
 
     @classmethod
     def from_keras(cls, layer):
@@ -202,7 +208,9 @@ class Cell:
             If `x` or `state` is not of that shape, or there is no step to take.
         """
         if x.ndim != 3 or x.shape[1] == 0 or x.shape[2] != self.input_size:
-            raise ValueError(f"Expected inputs of shape (batch, time, {self.input_size}), time at least 1, got {x.shape}.")
+            raise ValueError(
+                f"Expected inputs of shape (batch, time, {self.input_size}), time at least 1, got {x.shape}."
+            )
         state = start = self.zero_state(len(x)) if state is None else tuple(state)
         self._check_state(state, len(x))
         projected, seen = self.project(x), []
@@ -236,7 +244,9 @@ class Cell:
             If a shape does not fit the trace, or `chunk` is below 1.
         """
         if d_hidden.shape != trace["hidden"].shape:
-            raise ValueError(f"Expected derivatives of shape {trace['hidden'].shape}, one for each hidden state, got {d_hidden.shape}.")
+            raise ValueError(
+                f"Expected derivatives of shape {trace['hidden'].shape}, one for each hidden state, got {d_hidden.shape}."
+            )
         if chunk is not None and chunk < 1:
             raise ValueError(f"A chunk is at least one step long, not {chunk}.")
         batch, time, _ = d_hidden.shape
@@ -256,13 +266,19 @@ class Cell:
             for name, gradient in zip(self.state_names, d_here, strict=True):
                 states[name][:, t] = gradient
         axes = ([0, 1], [0, 1])  # sum over batch and time, of both arrays
-        weights = [np.tensordot(trace.x, d_projected, axes), np.tensordot(before["hidden"], d_projected, axes), d_projected.sum((0, 1))]
+        weights = [
+            np.tensordot(trace.x, d_projected, axes),
+            np.tensordot(before["hidden"], d_projected, axes),
+            d_projected.sum((0, 1)),
+        ]
         return Gradients(weights, d_projected @ self.kernel.T, d_state, states)
 
     def _check_state(self, state, batch_size):
         wanted = [(batch_size, self.hidden_size)] * len(self.state_names)
         if [part.shape for part in state] != wanted:
-            raise ValueError(f"Expected a state of shapes {wanted}, got {[part.shape for part in state]}.")
+            raise ValueError(
+                f"Expected a state of shapes {wanted}, got {[part.shape for part in state]}."
+            )
 
 
 class RNNCell(Cell):
@@ -329,14 +345,25 @@ class LSTMCell(Cell):
         i, f, o = sigmoid(a[:, :n]), sigmoid(a[:, n : 2 * n]), sigmoid(a[:, 3 * n :])
         g = np.tanh(a[:, 2 * n : 3 * n])
         cell = f * cell + i * g
-        return {"input_gate": i, "forget_gate": f, "candidate": g, "output_gate": o, "cell": cell, "hidden": o * np.tanh(cell)}
+        return {
+            "input_gate": i,
+            "forget_gate": f,
+            "candidate": g,
+            "output_gate": o,
+            "cell": cell,
+            "hidden": o * np.tanh(cell),
+        }
 
     def look_back(self, at, before, d_state):
         """Take one step back: from d_state after the step to d_projected and d_state before it."""
-        i, f, g, o = (at[name] for name in ("input_gate", "forget_gate", "candidate", "output_gate"))
+        i, f, g, o = (
+            at[name] for name in ("input_gate", "forget_gate", "candidate", "output_gate")
+        )
         d_hidden, d_cell = d_state
         tanh_cell = np.tanh(at["cell"])
         d_cell = d_cell + d_hidden * o * (1 - tanh_cell**2)
         d_i, d_f, d_g, d_o = d_cell * g, d_cell * before["cell"], d_cell * i, d_hidden * tanh_cell
-        d_projected = np.concatenate([d_i * i * (1 - i), d_f * f * (1 - f), d_g * (1 - g**2), d_o * o * (1 - o)], axis=1)
+        d_projected = np.concatenate(
+            [d_i * i * (1 - i), d_f * f * (1 - f), d_g * (1 - g**2), d_o * o * (1 - o)], axis=1
+        )
         return d_projected, (d_projected @ self.recurrent_kernel.T, d_cell * f), (d_hidden, d_cell)

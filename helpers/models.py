@@ -56,9 +56,13 @@ def build_char_model(vocab_size, hidden_size=256, embedding_size=32, layers=1, d
     tokens = keras.Input((None,), dtype="int32", name="tokens")
     states, new_states = [], []
     # Keras would start the embedding within 0.05 of zero, and training would first have to make it larger.
-    x = layer.Embedding(vocab_size, embedding_size, embeddings_initializer=start.RandomNormal(stddev=1.0, seed=seed))(tokens)
+    x = layer.Embedding(
+        vocab_size, embedding_size, embeddings_initializer=start.RandomNormal(stddev=1.0, seed=seed)
+    )(tokens)
     for number in range(layers):
-        state = [keras.Input((hidden_size,), name=f"{kind}_{number}") for kind in ("hidden", "cell")]
+        state = [
+            keras.Input((hidden_size,), name=f"{kind}_{number}") for kind in ("hidden", "cell")
+        ]
         x, *new_state = layer.LSTM(
             hidden_size,
             return_sequences=True,
@@ -126,7 +130,14 @@ def adapt(model, vocab, text, **changes):
     rows = adapted.get_weights()[0][len(bias) :]  # as a new model would have them
     columns = np.zeros((len(kernel), len(unknown)), kernel.dtype)
     quiet = np.full(len(unknown), bias.min(), bias.dtype)
-    adapted.set_weights([np.concatenate([embedding, rows]), *body, np.hstack([kernel, columns]), np.concatenate([bias, quiet])])
+    adapted.set_weights(
+        [
+            np.concatenate([embedding, rows]),
+            *body,
+            np.hstack([kernel, columns]),
+            np.concatenate([bias, quiet]),
+        ]
+    )
     return adapted, vocab
 
 
@@ -144,7 +155,12 @@ def save_model(model, vocab, folder, dtype="float32", **card):
     **card
         What else to note: data, recipe, bits per character.
     """
-    write_model(folder, {"characters": vocab.characters, **describe(model), **card}, model.get_weights(), dtype)
+    write_model(
+        folder,
+        {"characters": vocab.characters, **describe(model), **card},
+        model.get_weights(),
+        dtype,
+    )
 
 
 def load_model(folder):

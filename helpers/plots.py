@@ -109,11 +109,27 @@ def character_grid(ax, ids, vocab, batch=None):
     shades = [0] * columns if batch is None else batch
     for row in range(rows):
         for column in range(columns):
-            character = vocab.decode(ids[row, column]).replace(" ", "\u2423").replace("\n", "\u21b5")
+            character = (
+                vocab.decode(ids[row, column]).replace(" ", "\u2423").replace("\n", "\u21b5")
+            )
             color = PALETTE[4] if shades[column] % 2 == 0 else "#F7E3B5"
-            ax.add_patch(plt.Rectangle((column, row), 1, 1, facecolor=color, alpha=0.5, edgecolor="white"))
-            ax.text(column + 0.5, row + 0.5, character, ha="center", va="center", family="DejaVu Sans Mono")
-    ax.set(xlim=(0, columns), ylim=(rows, 0), yticks=[row + 0.5 for row in range(rows)], yticklabels=range(rows))
+            ax.add_patch(
+                plt.Rectangle((column, row), 1, 1, facecolor=color, alpha=0.5, edgecolor="white")
+            )
+            ax.text(
+                column + 0.5,
+                row + 0.5,
+                character,
+                ha="center",
+                va="center",
+                family="DejaVu Sans Mono",
+            )
+    ax.set(
+        xlim=(0, columns),
+        ylim=(rows, 0),
+        yticks=[row + 0.5 for row in range(rows)],
+        yticklabels=range(rows),
+    )
     ax.grid(False)
     return ax
 
@@ -166,16 +182,35 @@ def unrolled_chain(ax, words, answer, arriving=None):
     last = len(words) - 1
     thin = {"arrowstyle": "-|>", "mutation_scale": 14, "color": "black"}
     for t, word in enumerate(words):
-        ax.text(t, 0, f"$h_{{{t + 1}}}$", ha="center", va="center", bbox={"boxstyle": "round,pad=0.4", "fc": "white", "ec": "black"})
+        ax.text(
+            t,
+            0,
+            f"$h_{{{t + 1}}}$",
+            ha="center",
+            va="center",
+            bbox={"boxstyle": "round,pad=0.4", "fc": "white", "ec": "black"},
+        )
         ax.text(t, -1, word, ha="center", va="top", fontsize=12)
         ax.annotate("", (t, -0.3), (t, -1), arrowprops=thin)
         if t < last:
             ax.annotate("", (t + 0.75, 0), (t + 0.25, 0), arrowprops=thin)
         if arriving is not None:
             if t < last:
-                width = {"linewidth": max(9 * arriving[t], 0.4), "color": PALETTE[1], "arrowstyle": "-"}
+                width = {
+                    "linewidth": max(9 * arriving[t], 0.4),
+                    "color": PALETTE[1],
+                    "arrowstyle": "-",
+                }
                 ax.annotate("", (t, 0.55), (t + 1, 0.55), arrowprops=width)
-            ax.text(t, 0.75, f"{arriving[t]:.1g}", ha="center", va="bottom", color=PALETTE[1], fontsize=12)
+            ax.text(
+                t,
+                0.75,
+                f"{arriving[t]:.1g}",
+                ha="center",
+                va="bottom",
+                color=PALETTE[1],
+                fontsize=12,
+            )
     ax.annotate("", (last + 0.8, 0), (last + 0.25, 0), arrowprops=thin)
     ax.text(last + 0.85, 0, answer, ha="left", va="center", color=PALETTE[0], weight="bold")
     ax.set(xlim=(-0.5, last + 2), ylim=(-1.6, 1.3 if arriving is not None else 0.5))
@@ -207,10 +242,16 @@ def heat_map(ax, values, rows, columns, label, limits=(-1, 1)):
         If the labels are not as many as the rows and columns.
     """
     if values.shape != (len(rows), len(columns)):
-        raise ValueError(f"{len(rows)} rows and {len(columns)} columns are labelled, but the values have shape {values.shape}.")
+        raise ValueError(
+            f"{len(rows)} rows and {len(columns)} columns are labelled, but the values have shape {values.shape}."
+        )
     colors = "RdBu_r" if limits[0] < 0 else "Purples"
-    drawn = ax.imshow(values, aspect="auto", cmap=colors, vmin=limits[0], vmax=limits[1], interpolation="nearest")
-    ax.set_xticks(range(len(columns)), columns, rotation=45, ha="right", rotation_mode="anchor", fontsize=11)
+    drawn = ax.imshow(
+        values, aspect="auto", cmap=colors, vmin=limits[0], vmax=limits[1], interpolation="nearest"
+    )
+    ax.set_xticks(
+        range(len(columns)), columns, rotation=45, ha="right", rotation_mode="anchor", fontsize=11
+    )
     ax.set_yticks(range(len(rows)), rows, fontsize=11)
     ax.grid(False)
     ax.figure.colorbar(drawn, ax=ax, label=label)
@@ -233,13 +274,20 @@ def lstm_cell(ax, trace, time, unit, row=0):
     matplotlib.axes.Axes
     """
     i, f, g, o, c, h = (
-        float(trace[name][row, time, unit]) for name in ("input_gate", "forget_gate", "candidate", "output_gate", "cell", "hidden")
+        float(trace[name][row, time, unit])
+        for name in ("input_gate", "forget_gate", "candidate", "output_gate", "cell", "hidden")
     )
     before = float(trace.before(1, "cell")[row, time, unit])
 
     def flow(value, start, end, text, at):
         color = PALETTE[0] if value >= 0 else PALETTE[1]
-        arrow = {"arrowstyle": "-|>", "mutation_scale": 18, "linewidth": 0.6 + 6 * min(abs(value), 1), "color": color, "shrinkA": 0}
+        arrow = {
+            "arrowstyle": "-|>",
+            "mutation_scale": 18,
+            "linewidth": 0.6 + 6 * min(abs(value), 1),
+            "color": color,
+            "shrinkA": 0,
+        }
         ax.annotate("", end, start, arrowprops=arrow)
         ax.text(*at, f"{text}\n{value:+.2f}", ha="center", va="center", color=color, fontsize=13)
 
@@ -253,8 +301,20 @@ def lstm_cell(ax, trace, time, unit, row=0):
     flow(float(np.tanh(c)), (7.5, 3), (7.5, 1.85), r"$\tanh c_t$", (8.3, 2.35))
     flow(o, (7.9, 0.8), (7.55, 1.35), "output $o$", (8.3, 0.2))
     flow(h, (7.75, 1.6), (9.4, 1.6), "$h_t$", (9.0, 1.1))
-    for place, text in (((2, 3), r"$\times$"), ((5, 3), "$+$"), ((5, 1.55), r"$\times$"), ((7.5, 1.6), r"$\times$")):
-        ax.text(*place, text, ha="center", va="center", fontsize=15, bbox={"boxstyle": "circle,pad=0.25", "fc": "white", "ec": "black"})
+    for place, text in (
+        ((2, 3), r"$\times$"),
+        ((5, 3), "$+$"),
+        ((5, 1.55), r"$\times$"),
+        ((7.5, 1.6), r"$\times$"),
+    ):
+        ax.text(
+            *place,
+            text,
+            ha="center",
+            va="center",
+            fontsize=15,
+            bbox={"boxstyle": "circle,pad=0.25", "fc": "white", "ec": "black"},
+        )
     ax.set(xlim=(-0.2, 9.8), ylim=(-0.2, 4.2))
     ax.axis("off")
     return ax

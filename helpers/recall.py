@@ -61,7 +61,9 @@ def sentences(gap, count, rng):
     answers = rng.integers(len(COUNTRIES), size=count)
     ids = np.empty((count, gap + 3), int)
     ids[:, 0], ids[:, 1], ids[:, -1] = 0, 1 + answers, len(WORDS) - 1
-    first = 1 + len(COUNTRIES) + np.cumsum([0, *map(len, FILLERS)])  # where each kind of filler begins in WORDS
+    first = (
+        1 + len(COUNTRIES) + np.cumsum([0, *map(len, FILLERS)])
+    )  # where each kind of filler begins in WORDS
     for place in range(gap):
         kind = place % len(FILLERS)
         ids[:, 2 + place] = rng.integers(first[kind], first[kind + 1], size=count)
@@ -90,7 +92,9 @@ class Reader:
     (1, 8)
     """
 
-    def __init__(self, kind, vocab_size, answer_count, hidden_size=32, kernel_std=None, seed=0, **options):
+    def __init__(
+        self, kind, vocab_size, answer_count, hidden_size=32, kernel_std=None, seed=0, **options
+    ):
         rng = np.random.default_rng(seed)
         self.cell = kind.random(vocab_size, hidden_size, rng, **options)
         if kernel_std is not None:
@@ -130,7 +134,11 @@ class Reader:
         d_hidden = np.zeros_like(trace["hidden"])
         d_hidden[:, -1] = d_logits @ self.out_kernel.T
         inner = self.cell.backward(trace, d_hidden)
-        return float(loss), [*inner.weights, trace.state[0].T @ d_logits, d_logits.sum(axis=0)], inner
+        return (
+            float(loss),
+            [*inner.weights, trace.state[0].T @ d_logits, d_logits.sum(axis=0)],
+            inner,
+        )
 
 
 def train(reader, make_batch, steps, rate, clip=1.0):
@@ -157,9 +165,13 @@ def train(reader, make_batch, steps, rate, clip=1.0):
         loss, gradients, _ = reader.gradients(*make_batch())
         losses.append(loss)
         norm = np.sqrt(sum(float((g**2).sum()) for g in gradients))
-        scale = float(min(1.0, clip / (norm + 1e-12)))  # a plain float leaves the gradients in 32 bits
+        scale = float(
+            min(1.0, clip / (norm + 1e-12))
+        )  # a plain float leaves the gradients in 32 bits
         for i, (weight, g) in enumerate(zip(reader.weights, gradients, strict=True)):
             mean[i] = 0.9 * mean[i] + 0.1 * scale * g
             square[i] = 0.999 * square[i] + 0.001 * (scale * g) ** 2
-            weight -= rate * mean[i] / (1 - 0.9**step) / (np.sqrt(square[i] / (1 - 0.999**step)) + 1e-7)
+            weight -= (
+                rate * mean[i] / (1 - 0.9**step) / (np.sqrt(square[i] / (1 - 0.999**step)) + 1e-7)
+            )
     return losses

@@ -84,7 +84,9 @@ class CharLSTM:
             If the prompt is empty, or has a character that the model does not know.
         """
         if not text:
-            raise ValueError("The prompt is empty: give at least one character, for example a new line, '\\n'.")
+            raise ValueError(
+                "The prompt is empty: give at least one character, for example a new line, '\\n'."
+            )
         state = self.zero_state() if state is None else state
         for index in self.vocab.encode(text):
             logits, state = self.step(np.array([index]), state)
@@ -130,7 +132,9 @@ def softmax(logits, temperature=1.0, top_k=None, top_p=None):
     vocab_size = logits.shape[-1]
     if top_k is not None:
         if not 1 <= top_k <= vocab_size or top_k != int(top_k):
-            raise ValueError(f"top_k is a whole number from 1 to the size of the vocabulary, {vocab_size}, not {top_k}.")
+            raise ValueError(
+                f"top_k is a whole number from 1 to the size of the vocabulary, {vocab_size}, not {top_k}."
+            )
         top_k = int(top_k)
         threshold = np.partition(logits, -top_k, axis=-1)[..., -top_k, None]
         logits = np.where(logits >= threshold, logits, -np.inf)
@@ -167,7 +171,10 @@ def next_char_probabilities(model, prompt, temperature=1.0, top_k=None, top_p=No
 
 def _rows(states):
     """Put the states of several texts below each other: those of a batch."""
-    return [tuple(np.concatenate(parts) for parts in zip(*layer, strict=True)) for layer in zip(*states, strict=True)]
+    return [
+        tuple(np.concatenate(parts) for parts in zip(*layer, strict=True))
+        for layer in zip(*states, strict=True)
+    ]
 
 
 def generate(model, prompt, length=500, temperature=1.0, top_k=None, top_p=None, seed=None):
@@ -270,17 +277,25 @@ def beam_search(model, prompt, length, beams=8):
 def main(arguments=None):
     """Write text with a trained model."""
     parser = argparse.ArgumentParser(prog="python -m helpers.sampling", description=main.__doc__)
-    parser.add_argument("--model", default="dracula", help="a folder, or the name of one under data/models/")
+    parser.add_argument(
+        "--model", default="dracula", help="a folder, or the name of one under data/models/"
+    )
     parser.add_argument("--prompt", default="The ")
     parser.add_argument("--length", type=int, default=500, help="characters to write")
     parser.add_argument("--temperature", type=float, default=0.7)
     parser.add_argument("--top-k", type=int, help="keep only so many of the likeliest characters")
-    parser.add_argument("--top-p", type=float, help="keep only the likeliest characters that have this probability together")
+    parser.add_argument(
+        "--top-p",
+        type=float,
+        help="keep only the likeliest characters that have this probability together",
+    )
     parser.add_argument("--seed", type=int, help="the same seed writes the same text")
     args = parser.parse_args(arguments)
     model = CharLSTM.load(args.model)
     start = time.perf_counter()
-    text = generate(model, args.prompt, args.length, args.temperature, args.top_k, args.top_p, args.seed)
+    text = generate(
+        model, args.prompt, args.length, args.temperature, args.top_k, args.top_p, args.seed
+    )
     seconds = time.perf_counter() - start
     print(args.prompt + text)
     print(f"{(len(args.prompt) + args.length) / seconds:,.0f} characters a second", file=sys.stderr)

@@ -28,12 +28,16 @@ COMPRESSORS = {
 
 def _require_text(train, held_out):
     if not train or not held_out:
-        raise ValueError(f"Both texts need a character at least: train has {len(train)}, held_out {len(held_out)}.")
+        raise ValueError(
+            f"Both texts need a character at least: train has {len(train)}, held_out {len(held_out)}."
+        )
 
 
 def _lookup(keys, values, asked, missing):
     """Return the value of each asked key, or `missing` where it is not among the sorted `keys`."""
-    place = np.searchsorted(keys, asked) % len(keys)  # a key beyond the last wraps around, and fails the comparison
+    place = np.searchsorted(keys, asked) % len(
+        keys
+    )  # a key beyond the last wraps around, and fails the comparison
     return np.where(keys[place] == asked, values[place], missing)
 
 
@@ -65,7 +69,9 @@ def witten_bell(seen, asked, alphabet_size):
     """
     base = alphabet_size + 1
     if base ** seen.shape[1] >= 2**63:
-        raise ValueError(f"A context of {seen.shape[1] - 1} is too long for an alphabet of {alphabet_size} characters.")
+        raise ValueError(
+            f"A context of {seen.shape[1] - 1} is too long for an alphabet of {alphabet_size} characters."
+        )
     probability = np.full(len(asked), 1 / alphabet_size)
     seen_gram = asked_gram = np.int64(0)
     for length in range(seen.shape[1]):
@@ -76,7 +82,9 @@ def witten_bell(seen, asked, alphabet_size):
         grams, count = np.unique(seen_gram, return_counts=True)
         contexts, first, distinct = np.unique(grams // base, return_index=True, return_counts=True)
         n = _lookup(contexts, np.add.reduceat(count, first), asked_gram // base, missing=0)
-        t = _lookup(contexts, distinct, asked_gram // base, missing=1)  # with n = 0: all to the shorter context
+        t = _lookup(
+            contexts, distinct, asked_gram // base, missing=1
+        )  # with n = 0: all to the shorter context
         probability = (_lookup(grams, count, asked_gram, missing=0) + t * probability) / (n + t)
     return probability
 
@@ -115,7 +123,9 @@ def ngram_bits(train, held_out, context):
         raise ValueError(f"A context is 0 characters or more, not {context}.")
     vocab = Vocabulary.from_text(train + held_out)
     ids = np.concatenate([np.full(context, len(vocab)), vocab.encode(train + held_out)])
-    windows = np.lib.stride_tricks.sliding_window_view(ids, context + 1)  # row i ends with character i
+    windows = np.lib.stride_tricks.sliding_window_view(
+        ids, context + 1
+    )  # row i ends with character i
     probability = witten_bell(windows[: len(train)], windows[len(train) :], len(vocab))
     return float(np.log2(1 / probability).mean())
 
@@ -141,8 +151,12 @@ def compressor_bits(train, held_out, name):
     if name not in COMPRESSORS:
         raise ValueError(f"There is no compressor {name!r} here, but {', '.join(COMPRESSORS)}.")
     encoding = "latin-1" if max(train + held_out) <= "\xff" else "utf-8"
-    both, before = (len(COMPRESSORS[name](text.encode(encoding))) for text in (train + held_out, train))
-    return 8 * max(0, both - before) / len(held_out)  # as a very short text grows, it can shrink by a byte
+    both, before = (
+        len(COMPRESSORS[name](text.encode(encoding))) for text in (train + held_out, train)
+    )
+    return (
+        8 * max(0, both - before) / len(held_out)
+    )  # as a very short text grows, it can shrink by a byte
 
 
 def baselines(train, held_out):
@@ -151,10 +165,18 @@ def baselines(train, held_out):
     >>> list(baselines("abab", "ab"))[:3]
     ['uniform', 'unigram', 'n-gram, context 2']
     """
-    rows = {"uniform": uniform_bits(train, held_out), "unigram": ngram_bits(train, held_out, context=0)}
+    rows = {
+        "uniform": uniform_bits(train, held_out),
+        "unigram": ngram_bits(train, held_out, context=0),
+    }
     for context in (2, 3, 4, 5):
         rows[f"n-gram, context {context}"] = ngram_bits(train, held_out, context)
-    for label, name in {"gzip (zlib)": "zlib", "xz": "xz", "bz2": "bz2", "PPMd, order 8": "ppmd"}.items():
+    for label, name in {
+        "gzip (zlib)": "zlib",
+        "xz": "xz",
+        "bz2": "bz2",
+        "PPMd, order 8": "ppmd",
+    }.items():
         rows[label] = compressor_bits(train, held_out, name)
     return rows
 
@@ -215,7 +237,9 @@ class CopyAudit:
         """Return the longest passage of `text` that stands in the source, the first of several; "" if there is none."""
         text, best = self._one_line(text), ""
         places = [i for i, copied in enumerate(self._copied(text)) if copied]
-        for i in places or range(len(text)):  # a long passage begins with a copied span: look there only, if there is one
+        for i in places or range(
+            len(text)
+        ):  # a long passage begins with a copied span: look there only, if there is one
             while i + len(best) < len(text) and text[i : i + len(best) + 1] in self.source:
                 best = text[i : i + len(best) + 1]
         return best
@@ -223,12 +247,16 @@ class CopyAudit:
 
 def model_bits(folder, train, held_out):
     """Return the bits per character of `held_out` under the model in `folder`; ValueError if it cannot judge that."""
-    from helpers.models import load_model  # here, because these import TensorFlow, which the baselines do not need
+    from helpers.models import (
+        load_model,
+    )  # here, because these import TensorFlow, which the baselines do not need
     from helpers.training import bits_per_char
 
     model, vocab = load_model(folder)
     before = train[-WARM_UP:]
-    unknown = "".join(sorted({character for character in before + held_out if character not in vocab}))
+    unknown = "".join(
+        sorted({character for character in before + held_out if character not in vocab})
+    )
     if unknown:
         raise ValueError(f"its vocabulary lacks {unknown!r}")
     bits = float(bits_per_char(model, vocab.encode(held_out), context=vocab.encode(before)))
@@ -240,7 +268,9 @@ def model_bits(folder, train, held_out):
 def main(arguments=None):
     """Print the scoreboard of a corpus."""
     parser = argparse.ArgumentParser(prog="python -m helpers.scoreboard", description=main.__doc__)
-    parser.add_argument("--corpus", default="dracula", help="name of a corpus, or a text file (default: dracula)")
+    parser.add_argument(
+        "--corpus", default="dracula", help="name of a corpus, or a text file (default: dracula)"
+    )
     parser.add_argument("--fallback", help="the corpus to use if the first cannot be had")
     options = parser.parse_args(arguments)
     try:

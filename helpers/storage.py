@@ -37,7 +37,10 @@ def weight_shapes(config):
 
 def write_model(folder, config, weights, dtype="float32"):
     """Write a model's configuration and its list of weights; `dtype` float16 halves the file."""
-    arrays = {name: np.asarray(w, dtype=dtype) for name, w in zip(weight_shapes(config), weights, strict=True)}
+    arrays = {
+        name: np.asarray(w, dtype=dtype)
+        for name, w in zip(weight_shapes(config), weights, strict=True)
+    }
     write_atomically(Path(folder) / "weights.npz", lambda file: np.savez(file, **arrays))
     text = json.dumps(config, indent=1, ensure_ascii=True) + "\n"
     write_atomically(Path(folder) / "config.json", lambda file: file.write(text.encode()))
@@ -87,7 +90,9 @@ def read_model(folder):
                 raise ValueError(f"weights.npz holds {sorted(file.files)}, not {sorted(shapes)}")
             weights = {name: file[name].astype(np.float32) for name in shapes}
     except Exception as problem:  # damage has many faces, and every one is reported here
-        raise ValueError(f"The model in {str(folder)!r} is damaged: {problem!r}. Fetch or train it again.") from problem
+        raise ValueError(
+            f"The model in {str(folder)!r} is damaged: {problem!r}. Fetch or train it again."
+        ) from problem
     for name, shape in shapes.items():
         if weights[name].shape != shape or not np.isfinite(weights[name]).all():
             raise ValueError(

@@ -95,7 +95,9 @@ class Vocabulary:
         """
         ids = np.asarray(ids, dtype=np.int64).reshape(-1)
         if ids.size and not (0 <= ids.min() and ids.max() < len(self)):
-            raise ValueError(f"This vocabulary has the numbers 0 to {len(self) - 1}, got {ids.min()} to {ids.max()}.")
+            raise ValueError(
+                f"This vocabulary has the numbers 0 to {len(self) - 1}, got {ids.min()} to {ids.max()}."
+            )
         return "".join(self.characters[index] for index in ids)
 
     def save(self, path):
@@ -133,7 +135,9 @@ def split_tail(text, fraction=0.1):
     """
     cut = len(text) - round(len(text) * fraction)
     if not 0 < cut < len(text):
-        raise ValueError(f"A text of {len(text)} characters cannot be split with {fraction:.0%} held out.")
+        raise ValueError(
+            f"A text of {len(text)} characters cannot be split with {fraction:.0%} held out."
+        )
     return text[:cut], text[cut:]
 
 
@@ -171,7 +175,9 @@ def load_split(name, fallback=None):
     text = load_corpus(name, fallback)
     if "speeches" not in (name, fallback) or text != load_corpus("speeches"):
         return split_tail(text)
-    return tuple("\n\n".join(speech.text for speech in part) for part in split_speeches(load_speeches()))
+    return tuple(
+        "\n\n".join(speech.text for speech in part) for part in split_speeches(load_speeches())
+    )
 
 
 def make_streams(ids, batch_size, seq_len):
@@ -248,5 +254,7 @@ def make_windows(ids, seq_len):
     ([[0, 1, 2], [1, 2, 3]], [3, 4])
     """
     if len(ids) <= seq_len:
-        raise ValueError(f"A text of {len(ids)} characters has no window of {seq_len} with a target after it.")
+        raise ValueError(
+            f"A text of {len(ids)} characters has no window of {seq_len} with a target after it."
+        )
     return np.lib.stride_tricks.sliding_window_view(ids[:-1], seq_len), ids[seq_len:]

@@ -18,7 +18,15 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from helpers.models import adapt, build_char_model, describe, keras, load_model, save_model, zero_state
+from helpers.models import (
+    adapt,
+    build_char_model,
+    describe,
+    keras,
+    load_model,
+    save_model,
+    zero_state,
+)
 from helpers.sampling import CharLSTM, generate
 from helpers.storage import write_atomically
 from helpers.text import Vocabulary, load_split, make_streams
@@ -64,7 +72,12 @@ def learning_rate(progress, step, peak=1.5e-2, warmup_steps=50):
     >>> [round(float(learning_rate(p, step=1000, peak=1.0)), 2) for p in (0.0, 0.5, 1.0)]
     [1.0, 0.5, 0.0]
     """
-    return peak * min(1.0, (step + 1) / warmup_steps) * 0.5 * (1.0 + np.cos(np.pi * min(progress, 1.0)))
+    return (
+        peak
+        * min(1.0, (step + 1) / warmup_steps)
+        * 0.5
+        * (1.0 + np.cos(np.pi * min(progress, 1.0)))
+    )
 
 
 def make_train_step(model, optimizer, weight_dropout=0.0):
@@ -89,8 +102,12 @@ def make_train_step(model, optimizer, weight_dropout=0.0):
         with tf.GradientTape() as tape:
             if weight_dropout:
                 weights = [thinned(*numbered) for numbered in enumerate(model.trainable_variables)]
-                others = model.non_trainable_variables  # where dropout stands in its sequence of random numbers
-                outputs, moved = model.stateless_call(weights, others, [inputs, *state], training=True)
+                others = (
+                    model.non_trainable_variables
+                )  # where dropout stands in its sequence of random numbers
+                outputs, moved = model.stateless_call(
+                    weights, others, [inputs, *state], training=True
+                )
                 for variable, value in zip(others, moved, strict=True):
                     variable.assign(value)
             else:
@@ -192,9 +209,16 @@ def _digest(numbers):
 
 def _save_checkpoint(folder, recipe, history, groups):
     """Write all that a run needs to go on, as one file: a run that is killed finds the last whole one."""
-    arrays = {f"{name}_{i:03}": np.asarray(v) for name, values in groups.items() for i, v in enumerate(values)}
+    arrays = {
+        f"{name}_{i:03}": np.asarray(v)
+        for name, values in groups.items()
+        for i, v in enumerate(values)
+    }
     note = json.dumps({"recipe": recipe, "history": asdict(history)}).encode()
-    write_atomically(folder / "checkpoint.npz", lambda file: np.savez(file, note=np.frombuffer(note, np.uint8), **arrays))
+    write_atomically(
+        folder / "checkpoint.npz",
+        lambda file: np.savez(file, note=np.frombuffer(note, np.uint8), **arrays),
+    )
 
 
 def _load_checkpoint(folder, recipe):
@@ -204,9 +228,17 @@ def _load_checkpoint(folder, recipe):
             arrays = {name: file[name] for name in file.files}
         note = json.loads(arrays.pop("note").tobytes())
     except Exception as problem:
-        raise ValueError(f"The checkpoint in {str(folder)!r} cannot be read ({problem!r}): delete it.") from problem
-    theirs = {"keep_best": False, "weight_dropout": 0.0} | note["recipe"]  # an older run has neither
-    other = [f"{key} {theirs[key]!r}, not {value!r}" for key, value in recipe.items() if theirs.get(key, value) != value]
+        raise ValueError(
+            f"The checkpoint in {str(folder)!r} cannot be read ({problem!r}): delete it."
+        ) from problem
+    theirs = {"keep_best": False, "weight_dropout": 0.0} | note[
+        "recipe"
+    ]  # an older run has neither
+    other = [
+        f"{key} {theirs[key]!r}, not {value!r}"
+        for key, value in recipe.items()
+        if theirs.get(key, value) != value
+    ]
     if other:
         raise ValueError(
             f"The folder {str(folder)!r} holds a run with {'; '.join(other)}. Choose another folder, or pass restart=True to train anew."
@@ -304,11 +336,18 @@ def fit(
     steps = steps if epochs is None else round(epochs * len(inputs))
     total = 60 * minutes if steps is None else steps
     if not 0 < total < np.inf:
-        raise ValueError(f"The budget is a positive number, not {total} {'seconds' if steps is None else 'steps'}.")
+        raise ValueError(
+            f"The budget is a positive number, not {total} {'seconds' if steps is None else 'steps'}."
+        )
     optimizer = keras.optimizers.Adam(peak_rate, global_clipnorm=clip_norm)
     optimizer.build(model.trainable_variables)
     state, history, started = zero_state(model, batch_size), History(), time.perf_counter()
-    recipe = describe(model) | {"steps": steps, "minutes": minutes, "batch_size": batch_size, "seq_len": seq_len}
+    recipe = describe(model) | {
+        "steps": steps,
+        "minutes": minutes,
+        "batch_size": batch_size,
+        "seq_len": seq_len,
+    }
     recipe |= {
         "peak_rate": peak_rate,
         "warmup_steps": warmup_steps,
@@ -316,11 +355,17 @@ def fit(
         "weight_dropout": weight_dropout,
         "vocabulary": _digest([ord(character) for character in vocab.characters]),
     }
-    recipe |= {"train_text": _digest(train_ids), "held_out_text": _digest(held_out_ids), "keep_best": keep_best}
+    recipe |= {
+        "train_text": _digest(train_ids),
+        "held_out_text": _digest(held_out_ids),
+        "keep_best": keep_best,
+    }
     recipe |= {"start_from": (card or {}).get("start_from")}
     folder, best = None if folder is None else Path(folder), []
     if folder:
-        folder.mkdir(parents=True, exist_ok=True)  # a folder that cannot be had is told now, not after the training
+        folder.mkdir(
+            parents=True, exist_ok=True
+        )  # a folder that cannot be had is told now, not after the training
     if folder and not restart and (folder / "checkpoint.npz").exists():
         history, arrays = _load_checkpoint(folder, recipe)
         for name, variables in {"model": model.variables, "optimizer": optimizer.variables}.items():
@@ -355,7 +400,12 @@ def fit(
                 measured |= {"held_out_bits": round(score["held_out_bits"], 4)}
             save_model(model, vocab, folder, recipe=recipe, **measured, **(card or {}))
             # After the model: a run whose checkpoint says that it is finished has its model beside it.
-            groups = {"model": model.variables, "optimizer": optimizer.variables, "state": state, "best": best}
+            groups = {
+                "model": model.variables,
+                "optimizer": optimizer.variables,
+                "state": state,
+                "best": best,
+            }
             _save_checkpoint(folder, recipe, history, groups)
         saved = time.perf_counter()
 
@@ -370,13 +420,21 @@ def fit(
         say(f"step {step:5}  held-out {bits:.3f} bits/char  {shown}")
         seconds = before + time.perf_counter() - started
         with _interrupt_waits():
-            history.evaluations.append({"step": step, "seconds": seconds, "held_out_bits": bits, "sample": sample})
+            history.evaluations.append(
+                {"step": step, "seconds": seconds, "held_out_bits": bits, "sample": sample}
+            )
             if keep_best and history.best["step"] == step:
                 best[:] = model.get_weights()
 
     train_step = make_train_step(model, optimizer, weight_dropout)
-    unit = {"unit": " step"} if steps else {"unit": " s", "bar_format": "{l_bar}{bar}| {n:.0f}/{total:.0f} s{postfix}"}
-    with tqdm(total=total, file=sys.stdout, mininterval=0.5, ncols=100, disable=not progress_bar, **unit) as bar:
+    unit = (
+        {"unit": " step"}
+        if steps
+        else {"unit": " s", "bar_format": "{l_bar}{bar}| {n:.0f}/{total:.0f} s{postfix}"}
+    )
+    with tqdm(
+        total=total, file=sys.stdout, mininterval=0.5, ncols=100, disable=not progress_bar, **unit
+    ) as bar:
         try:
             while True:
                 step = len(history.train_bits)
@@ -395,7 +453,9 @@ def fit(
                     loss, *state = train_step(inputs[k], targets[k], state)
                     history.train_bits.append(float(loss) / np.log(2))
                 check(history.train_bits[-1])
-                bar.set_postfix_str(f"{np.mean(history.train_bits[-50:]):.3f} bits/char", refresh=False)
+                bar.set_postfix_str(
+                    f"{np.mean(history.train_bits[-50:]):.3f} bits/char", refresh=False
+                )
                 if folder and time.perf_counter() - saved > checkpoint_seconds:
                     save()
                 if on_step:
@@ -413,20 +473,42 @@ def fit(
 def main(arguments=None):
     """Train from the command line; a run found in the folder is continued."""
     parser = argparse.ArgumentParser(prog="python -m helpers.training", description=main.__doc__)
-    parser.add_argument("--corpus", default="dracula", help="dracula, speeches, addresses, or the path of a text file")
-    parser.add_argument("--out", required=True, metavar="FOLDER", help="where checkpoints and the model go")
-    parser.add_argument("--start-from", metavar="FOLDER", help="begin with this model's weights instead of random ones")
+    parser.add_argument(
+        "--corpus",
+        default="dracula",
+        help="dracula, speeches, addresses, or the path of a text file",
+    )
+    parser.add_argument(
+        "--out", required=True, metavar="FOLDER", help="where checkpoints and the model go"
+    )
+    parser.add_argument(
+        "--start-from",
+        metavar="FOLDER",
+        help="begin with this model's weights instead of random ones",
+    )
     for name, default in {"minutes": None, "epochs": None, "steps": None}.items():
         parser.add_argument(f"--{name}", type=float if name == "minutes" else int, default=default)
     # For runs longer than a class: wider than in notebook 05, so slower, and with dropout against learning by heart.
     sizes = {"hidden_size": 512, "embedding_size": 32, "layers": 1, "dropout": 0.4, "seed": 0}
-    recipe = {"batch_size": 32, "seq_len": 100, "peak_rate": 1e-2, "warmup_steps": 50, "clip_norm": 1.0}
+    recipe = {
+        "batch_size": 32,
+        "seq_len": 100,
+        "peak_rate": 1e-2,
+        "warmup_steps": 50,
+        "clip_norm": 1.0,
+    }
     recipe |= {"weight_dropout": 0.0, "evaluations": 6}
     for name, default in (sizes | recipe).items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=type(default), default=default)
-    parser.add_argument("--checkpoint-seconds", type=float, default=30.0, help="what a killed run can lose")
-    parser.add_argument("--keep-best", action="store_true", help="keep the weights that scored best, not the last")
-    parser.add_argument("--restart", action="store_true", help="train anew even if the folder holds a run")
+    parser.add_argument(
+        "--checkpoint-seconds", type=float, default=30.0, help="what a killed run can lose"
+    )
+    parser.add_argument(
+        "--keep-best", action="store_true", help="keep the weights that scored best, not the last"
+    )
+    parser.add_argument(
+        "--restart", action="store_true", help="train anew even if the folder holds a run"
+    )
     args = vars(parser.parse_args(arguments))
     train, held_out = load_split(args["corpus"])
     if args["start_from"]:
@@ -435,7 +517,18 @@ def main(arguments=None):
     else:
         vocab = Vocabulary.from_text(train + held_out)
         model = build_char_model(len(vocab), **{name: args[name] for name in sizes})
-    options = {name: args[name] for name in [*recipe, "steps", "epochs", "minutes", "restart", "keep_best", "checkpoint_seconds"]}
+    options = {
+        name: args[name]
+        for name in [
+            *recipe,
+            "steps",
+            "epochs",
+            "minutes",
+            "restart",
+            "keep_best",
+            "checkpoint_seconds",
+        ]
+    }
     digest = hashlib.sha256((train + held_out).encode()).hexdigest()
     card = {"corpus": args["corpus"], "text_sha256": digest, "start_from": args["start_from"]}
     history = fit(

@@ -36,19 +36,31 @@ def explore(draw, **dials):
     VBox(...)
     """
     if not dials:
-        raise ValueError("A figure to explore needs a dial at least: explore(draw, rate=(0, 1, 0.1, 0.5)).")
+        raise ValueError(
+            "A figure to explore needs a dial at least: explore(draw, rate=(0, 1, 0.1, 0.5))."
+        )
     numbers = {name: dial for name, dial in dials.items() if not isinstance(dial, str)}
     for name, (low, high, _, start) in numbers.items():
         if not low <= start <= high:
-            raise ValueError(f"The dial {name!r} starts at {start}, which is not between {low} and {high}.")
+            raise ValueError(
+                f"The dial {name!r} starts at {start}, which is not between {low} and {high}."
+            )
     boxes = {}
     for name, dial in dials.items():
-        about = {"description": name.replace("_", " "), "style": {"description_width": "12em"}, "layout": {"width": "32em"}}
+        about = {
+            "description": name.replace("_", " "),
+            "style": {"description_width": "12em"},
+            "layout": {"width": "32em"},
+        }
         if name not in numbers:
             boxes[name] = ipywidgets.Text(dial, continuous_update=True, **about)
             continue
         low, high, step, start = dial
-        kind = ipywidgets.IntSlider if all(isinstance(value, int) for value in dial) else ipywidgets.FloatSlider
+        kind = (
+            ipywidgets.IntSlider
+            if all(isinstance(value, int) for value in dial)
+            else ipywidgets.FloatSlider
+        )
         boxes[name] = kind(start, min=low, max=high, step=step, continuous_update=False, **about)
 
     def current():

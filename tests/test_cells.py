@@ -8,8 +8,16 @@ import pytest
 
 from helpers.cells import LSTMCell, RNNCell, finite_differences, sigmoid
 
-SHAPES = [(1, 1, 1, 1), (1, 7, 3, 5), (4, 1, 6, 2), (3, 20, 2, 8), (5, 60, 16, 16)]  # batch, time, input_size, hidden_size
-RANDOM_SHAPES = [tuple(row) for row in np.random.default_rng(0).integers(1, [4, 8, 5, 5], (10, 4)).tolist()]
+SHAPES = [
+    (1, 1, 1, 1),
+    (1, 7, 3, 5),
+    (4, 1, 6, 2),
+    (3, 20, 2, 8),
+    (5, 60, 16, 16),
+]  # batch, time, input_size, hidden_size
+RANDOM_SHAPES = [
+    tuple(row) for row in np.random.default_rng(0).integers(1, [4, 8, 5, 5], (10, 4)).tolist()
+]
 
 
 @pytest.fixture(params=[RNNCell, LSTMCell])
@@ -19,23 +27,39 @@ def kind(request):
 
 def random_cell(kind, input_size, hidden_size, dtype=np.float64, seed=0):
     rng, width = np.random.default_rng(seed), kind.gates * hidden_size
-    kernel, recurrent_kernel, bias = (rng.normal(size=shape) for shape in [(input_size, width), (hidden_size, width), (width,)])
-    return kind(kernel.astype(dtype), (recurrent_kernel / np.sqrt(hidden_size)).astype(dtype), bias.astype(dtype))
+    kernel, recurrent_kernel, bias = (
+        rng.normal(size=shape) for shape in [(input_size, width), (hidden_size, width), (width,)]
+    )
+    return kind(
+        kernel.astype(dtype),
+        (recurrent_kernel / np.sqrt(hidden_size)).astype(dtype),
+        bias.astype(dtype),
+    )
 
 
 def random_case(kind, shape, dtype=np.float64, seed=1):
     """Return a cell, inputs, a state to start from, and what `backward` takes: d_hidden and d_state."""
     batch, time, input_size, hidden_size = shape
     rng, states = np.random.default_rng(seed), len(kind.state_names)
-    shapes = [(batch, time, input_size), (batch, time, hidden_size)] + 2 * states * [(batch, hidden_size)]
+    shapes = [(batch, time, input_size), (batch, time, hidden_size)] + 2 * states * [
+        (batch, hidden_size)
+    ]
     x, d_hidden, *parts = (rng.normal(size=shape).astype(dtype) for shape in shapes)
-    return random_cell(kind, input_size, hidden_size, dtype), x, tuple(parts[:states]), d_hidden, tuple(parts[states:])
+    return (
+        random_cell(kind, input_size, hidden_size, dtype),
+        x,
+        tuple(parts[:states]),
+        d_hidden,
+        tuple(parts[states:]),
+    )
 
 
 def keras_layer(kind, input_size, hidden_size):
     from helpers.models import keras
 
-    layer = (keras.layers.SimpleRNN if kind is RNNCell else keras.layers.LSTM)(hidden_size, return_sequences=True, return_state=True)
+    layer = (keras.layers.SimpleRNN if kind is RNNCell else keras.layers.LSTM)(
+        hidden_size, return_sequences=True, return_state=True
+    )
     layer.build((1, 1, input_size))
     return layer
 
@@ -44,7 +68,11 @@ def arrays(value):
     """All arrays inside a Trace, Gradients, dict, list or tuple, in order."""
     if isinstance(value, np.ndarray):
         return [value]
-    values = value if isinstance(value, list | tuple) else (value if isinstance(value, dict) else vars(value)).values()
+    values = (
+        value
+        if isinstance(value, list | tuple)
+        else (value if isinstance(value, dict) else vars(value)).values()
+    )
     return [array for part in values for array in arrays(part)]
 
 
@@ -58,7 +86,7 @@ def joined(parts):
     return {name: np.concatenate([part[name] for part in parts], axis=1) for name in parts[0]}
 
 
-# --- against Keras ----------------------------------------------------------------------------------------------------
+# --- against Keras ---
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -85,7 +113,10 @@ def test_backward_equals_tensorflow(kind, shape):
     with tf.GradientTape() as tape:
         tape.watch(given)
         hidden, *state = layer(given[0], initial_state=given[1:])
-        loss = sum(tf.reduce_sum(a * b) for a, b in zip([hidden, *state], [d_hidden, *d_state], strict=True))
+        loss = sum(
+            tf.reduce_sum(a * b)
+            for a, b in zip([hidden, *state], [d_hidden, *d_state], strict=True)
+        )
     expected = tape.gradient(loss, [weight.value for weight in layer.weights] + given)
     found = cell.backward(cell.forward(x, start), d_hidden, d_state)
     for a, b in zip([*found.weights, found.x, *found.start], expected, strict=True):
@@ -105,7 +136,7 @@ def test_from_keras_and_to_keras_copy_there_and_back(kind):
     assert_same(again.weights, kept, atol=0)
 
 
-# --- against finite differences ---------------------------------------------------------------------------------------
+# --- against finite differences ---
 
 
 def assert_close_to_numeric(loss, array, gradient):
@@ -126,7 +157,9 @@ def check_backward(kind, shape):
         return loss_of(trace["hidden"], trace.state, d_hidden, d_state)
 
     found = cell.backward(cell.forward(x, start), d_hidden, d_state)
-    for array, gradient in zip([*cell.weights, x, *start], [*found.weights, found.x, *found.start], strict=True):
+    for array, gradient in zip(
+        [*cell.weights, x, *start], [*found.weights, found.x, *found.start], strict=True
+    ):
         assert_close_to_numeric(loss, array, gradient)
 
 
@@ -137,7 +170,9 @@ def test_backward_equals_finite_differences(kind, shape):
 
 def test_weights_of_whole_numbers_do_not_round_the_gradients():
     x, d_hidden = np.array([[[0.3], [0.1]]]), np.ones((1, 2, 1))
-    for whole, fraction in zip(*(gradients_with(np.array([[2]], kind), x, d_hidden) for kind in (int, float)), strict=True):
+    for whole, fraction in zip(
+        *(gradients_with(np.array([[2]], kind), x, d_hidden) for kind in (int, float)), strict=True
+    ):
         np.testing.assert_allclose(whole, fraction, atol=1e-12)
 
 
@@ -159,7 +194,9 @@ class OldCellGradientCarriedOn(LSTMCell):
 
 class NoTanhOnTheWayToTheCell(LSTMCell):
     def look_back(self, at, before, d_state):
-        dropped = d_state[0] * at["output_gate"] * np.tanh(at["cell"]) ** 2  # what the factor 1 - tanh^2 takes away
+        dropped = (
+            d_state[0] * at["output_gate"] * np.tanh(at["cell"]) ** 2
+        )  # what the factor 1 - tanh^2 takes away
         return super().look_back(at, before, (d_state[0], d_state[1] + dropped))
 
 
@@ -177,29 +214,39 @@ def test_gradients_by_the_states_equal_finite_differences(kind):
     state = [array.copy() for array in start]  # after step t, and perturbed
 
     def loss(t, by_cell):
-        hidden = trace["output_gate"][:, t] * np.tanh(state[1]) if by_cell else state[0]  # the cell shows in this step's output, too
+        hidden = (
+            trace["output_gate"][:, t] * np.tanh(state[1]) if by_cell else state[0]
+        )  # the cell shows in this step's output, too
         if t == 5:
             return loss_of(hidden, state[1:], d_hidden[:, t] + d_state[0], d_state[1:])
         later = cell.forward(x[:, t + 1 :], (hidden, *state[1:]))
-        return (hidden * d_hidden[:, t]).sum() + loss_of(later["hidden"], later.state, d_hidden[:, t + 1 :], d_state)
+        return (hidden * d_hidden[:, t]).sum() + loss_of(
+            later["hidden"], later.state, d_hidden[:, t + 1 :], d_state
+        )
 
     for t in range(6):
         for array, name in zip(state, cell.state_names, strict=True):
             array[:] = trace[name][:, t]
         for array, name in zip(state, cell.state_names, strict=True):
-            assert_close_to_numeric(lambda t=t, name=name: loss(t, name == "cell"), array, found[name][:, t])
+            assert_close_to_numeric(
+                lambda t=t, name=name: loss(t, name == "cell"), array, found[name][:, t]
+            )
 
 
-# --- one step by hand -------------------------------------------------------------------------------------------------
+# --- one step by hand ---
 
 
 def test_a_step_of_a_plain_cell_by_hand():
     cell = RNNCell(np.array([[1.0]]), np.array([[2.0]]), np.array([3.0]))
     trace = cell.forward(np.array([[[0.5]]]), (np.array([[-1.5]]),))
-    assert trace["hidden"][0, 0, 0] == trace.state[0][0, 0] == pytest.approx(np.tanh(0.5), abs=1e-12)
+    assert (
+        trace["hidden"][0, 0, 0] == trace.state[0][0, 0] == pytest.approx(np.tanh(0.5), abs=1e-12)
+    )
     d = 7 / np.cosh(0.5) ** 2
     found = cell.backward(trace, np.array([[[7.0]]]))
-    assert [array.item() for array in [*found.weights, found.x, *found.start]] == pytest.approx([0.5 * d, -1.5 * d, d, d, 2 * d])
+    assert [array.item() for array in [*found.weights, found.x, *found.start]] == pytest.approx(
+        [0.5 * d, -1.5 * d, d, d, 2 * d]
+    )
 
 
 def test_a_step_of_an_lstm_by_hand():
@@ -209,10 +256,14 @@ def test_a_step_of_an_lstm_by_hand():
     last, memory = trace.state
     by_hand = 0.5 / (1 + np.exp(-2)) + np.tanh(3) / (1 + np.exp(-1))
     assert memory[0, 0] == pytest.approx(by_hand, abs=1e-12)
-    assert trace["hidden"][0, 0, 0] == last[0, 0] == pytest.approx(np.tanh(by_hand) / (1 + np.exp(-4)), abs=1e-12)
+    assert (
+        trace["hidden"][0, 0, 0]
+        == last[0, 0]
+        == pytest.approx(np.tanh(by_hand) / (1 + np.exp(-4)), abs=1e-12)
+    )
 
 
-# --- time and batch ---------------------------------------------------------------------------------------------------
+# --- time and batch ---
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -233,9 +284,14 @@ def test_two_halves_with_the_state_carried_equal_the_whole(kind):
     second = cell.forward(x[:, 5:], first.state)
     assert_same(joined([first.steps, second.steps]), whole.steps)
     assert_same(second.state, whole.state)
-    assert abs(cell.forward(x[:, 5:])["hidden"] - second["hidden"]).max() > 1e-3  # the state matters
+    assert (
+        abs(cell.forward(x[:, 5:])["hidden"] - second["hidden"]).max() > 1e-3
+    )  # the state matters
 
-    expected, late = cell.backward(whole, d_hidden, d_state), cell.backward(second, d_hidden[:, 5:], d_state)
+    expected, late = (
+        cell.backward(whole, d_hidden, d_state),
+        cell.backward(second, d_hidden[:, 5:], d_state),
+    )
     early = cell.backward(first, d_hidden[:, :5], late.start)
     assert_same([a + b for a, b in zip(early.weights, late.weights, strict=True)], expected.weights)
     assert_same(np.concatenate([early.x, late.x], axis=1), expected.x)
@@ -249,25 +305,44 @@ def test_truncated_gradients_are_those_of_the_chunks(kind, chunk):
     trace, state, parts = cell.forward(x, start), start, []
     for t in range(0, 12, chunk):
         part = cell.forward(x[:, t : t + chunk], state)
-        parts.append(cell.backward(part, d_hidden[:, t : t + chunk], d_state if t + chunk >= 12 else None))
+        parts.append(
+            cell.backward(part, d_hidden[:, t : t + chunk], d_state if t + chunk >= 12 else None)
+        )
         state = part.state
-    found, whole = cell.backward(trace, d_hidden, d_state, chunk), cell.backward(trace, d_hidden, d_state)
-    assert_same(found.weights, [sum(weights) for weights in zip(*(part.weights for part in parts), strict=True)])
+    found, whole = (
+        cell.backward(trace, d_hidden, d_state, chunk),
+        cell.backward(trace, d_hidden, d_state),
+    )
+    assert_same(
+        found.weights,
+        [sum(weights) for weights in zip(*(part.weights for part in parts), strict=True)],
+    )
     assert_same(found.x, np.concatenate([part.x for part in parts], axis=1))
     assert_same(found.start, parts[0].start)
     assert_same(found.states, joined([part.states for part in parts]))
     differences = [abs(a - b).max() for a, b in zip(arrays(found), arrays(whole), strict=True)]
-    assert max(differences) == 0 if chunk >= 12 else min(differences[:5]) > 1e-6  # weights, x, start of the hidden state
+    assert (
+        max(differences) == 0 if chunk >= 12 else min(differences[:5]) > 1e-6
+    )  # weights, x, start of the hidden state
 
 
 def test_rows_of_a_batch_do_not_meet(kind):
     cell, x, start, d_hidden, d_state = random_case(kind, (5, 6, 3, 4))
     order = [3, 0, 4, 1, 2]
-    trace, shuffled = cell.forward(x, start), cell.forward(x[order], [part[order] for part in start])
+    trace, shuffled = (
+        cell.forward(x, start),
+        cell.forward(x[order], [part[order] for part in start]),
+    )
     assert_same(shuffled, [array[order] for array in arrays(trace)])
-    expected, found = cell.backward(trace, d_hidden, d_state), cell.backward(shuffled, d_hidden[order], [part[order] for part in d_state])
+    expected, found = (
+        cell.backward(trace, d_hidden, d_state),
+        cell.backward(shuffled, d_hidden[order], [part[order] for part in d_state]),
+    )
     assert_same(found.weights, expected.weights)  # sums over the batch
-    assert_same([found.x, found.start, found.states], [a[order] for a in arrays([expected.x, expected.start, expected.states])])
+    assert_same(
+        [found.x, found.start, found.states],
+        [a[order] for a in arrays([expected.x, expected.start, expected.states])],
+    )
 
 
 @pytest.mark.parametrize("chunk", [None, 2])
@@ -282,7 +357,7 @@ def test_forward_and_backward_leave_their_arguments_alone(kind, chunk):
     assert_same(once, twice, atol=0)
 
 
-# --- numbers ----------------------------------------------------------------------------------------------------------
+# --- numbers ---
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -292,7 +367,9 @@ def test_precision_stays(kind, dtype, given_state):
     trace = cell.forward(x, start if given_state else None)
     found = cell.backward(trace, d_hidden, d_state if given_state else None, chunk=20)
     assert {array.dtype for array in arrays(trace) + arrays(found)} == {np.dtype(dtype)}
-    for array in arrays([trace.steps, trace.state]) + arrays(found):  # float64 is not float32 in disguise
+    for array in arrays([trace.steps, trace.state]) + arrays(
+        found
+    ):  # float64 is not float32 in disguise
         assert np.array_equal(array, array.astype(np.float32)) == (dtype == np.float32)
 
 
@@ -300,18 +377,29 @@ def test_precision_stays(kind, dtype, given_state):
 def test_random_draws_as_keras_does(kind, dtype):
     cell = kind.random(30, 20, np.random.default_rng(0), dtype)
     assert {weight.dtype for weight in cell.weights} == {np.dtype(dtype)}
-    assert_same(cell.recurrent_kernel @ cell.recurrent_kernel.T, np.eye(20), atol=1e-6 if dtype == np.float32 else 1e-12)
+    assert_same(
+        cell.recurrent_kernel @ cell.recurrent_kernel.T,
+        np.eye(20),
+        atol=1e-6 if dtype == np.float32 else 1e-12,
+    )
     limit = np.sqrt(6 / (30 + kind.gates * 20))
-    assert 0.97 * limit < cell.kernel.max() <= limit * (1 + 1e-6) and 0.97 * limit < -cell.kernel.min() <= limit * (1 + 1e-6)
+    assert 0.97 * limit < cell.kernel.max() <= limit * (
+        1 + 1e-6
+    ) and 0.97 * limit < -cell.kernel.min() <= limit * (1 + 1e-6)
     assert cell.bias.tolist() == ([0] * 20 if kind is RNNCell else [0] * 20 + [1] * 20 + [0] * 40)
     assert_same(kind.random(30, 20, np.random.default_rng(0), dtype).weights, cell.weights, atol=0)
-    assert not np.array_equal(kind.random(30, 20, np.random.default_rng(1), dtype).kernel, cell.kernel)
+    assert not np.array_equal(
+        kind.random(30, 20, np.random.default_rng(1), dtype).kernel, cell.kernel
+    )
 
 
 @pytest.mark.parametrize("forget_bias", [0, -2.5])
 def test_random_takes_a_forget_bias(forget_bias):
     cell = LSTMCell.random(3, 2, np.random.default_rng(0), forget_bias=forget_bias)
-    assert cell.bias.tolist() == [0, 0, forget_bias, forget_bias, 0, 0, 0, 0] and cell.bias.dtype == np.float32
+    assert (
+        cell.bias.tolist() == [0, 0, forget_bias, forget_bias, 0, 0, 0, 0]
+        and cell.bias.dtype == np.float32
+    )
 
 
 def test_sigmoid():
@@ -327,7 +415,7 @@ def test_sigmoid_never_overflows(dtype):
     assert values.tolist() == [0, 0.5, 1, 0, 1] and values.dtype == dtype
 
 
-# --- shapes that do not fit -------------------------------------------------------------------------------------------
+# --- shapes that do not fit ---
 
 
 @pytest.mark.parametrize(
@@ -345,7 +433,9 @@ def test_sigmoid_never_overflows(dtype):
 )
 def test_weights_that_do_not_fit_together_are_refused(kind, kernel, recurrent_kernel, bias):
     width = kind.gates * recurrent_kernel[0]
-    with pytest.raises(ValueError, match=rf"with {kind.gates} gate\(s\) has weights that end in {width}; got"):
+    with pytest.raises(
+        ValueError, match=rf"with {kind.gates} gate\(s\) has weights that end in {width}; got"
+    ):
         kind(np.zeros(kernel), np.zeros(recurrent_kernel), np.zeros(bias))
 
 
@@ -355,16 +445,23 @@ def test_inputs_of_another_shape_are_refused(kind, shape):
         random_cell(kind, 3, 4).forward(np.zeros(shape))
 
 
-@pytest.mark.parametrize("shape, count", [((2, 1), 0), ((1, 4), 0), ((3, 4), 0), ((4,), 0), ((2, 4), -1), ((2, 4), 1)])
+@pytest.mark.parametrize(
+    "shape, count", [((2, 1), 0), ((1, 4), 0), ((3, 4), 0), ((4,), 0), ((2, 4), -1), ((2, 4), 1)]
+)
 def test_states_of_another_shape_are_refused(kind, shape, count):
     cell, x, _, d_hidden, _ = random_case(kind, (2, 5, 3, 4))
     state = [np.zeros(shape)] * (len(kind.state_names) + count)
-    for run in [lambda: cell.forward(x, state), lambda: cell.backward(cell.forward(x), d_hidden, state)]:
+    for run in [
+        lambda: cell.forward(x, state),
+        lambda: cell.backward(cell.forward(x), d_hidden, state),
+    ]:
         with pytest.raises(ValueError, match=r"Expected a state of shapes \[\(2, 4\)"):
             run()
 
 
-@pytest.mark.parametrize("shape", [(2, 5), (2, 4, 4), (2, 5, 1), (1, 5, 4), (2, 5, 4, 1), (5, 2, 4)])
+@pytest.mark.parametrize(
+    "shape", [(2, 5), (2, 4, 4), (2, 5, 1), (1, 5, 4), (2, 5, 4, 1), (5, 2, 4)]
+)
 def test_derivatives_of_another_shape_are_refused(kind, shape):
     cell, x, *_ = random_case(kind, (2, 5, 3, 4))
     with pytest.raises(ValueError, match=r"Expected derivatives of shape \(2, 5, 4\)"):

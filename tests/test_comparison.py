@@ -56,7 +56,14 @@ def write(path, first):
     """Write a notebook of these cells."""
     cells = [new_code_cell(first, execution_count=1)]
     for number, (source, output, tags, *_) in enumerate(CELLS.values(), start=2):
-        cells.append(new_code_cell(source, execution_count=number, outputs=[output] if output else [], metadata={"tags": tags}))
+        cells.append(
+            new_code_cell(
+                source,
+                execution_count=number,
+                outputs=[output] if output else [],
+                metadata={"tags": tags},
+            )
+        )
     nbformat.write(new_notebook(cells=cells), path)
 
 
@@ -67,19 +74,26 @@ def test_cells_pass_and_fail_as_they_should(state, tmp_path):
     for file in ("conftest.py", "pyproject.toml", "tests/nbval.cfg"):
         shutil.copy(ROOT / file, tmp_path / file)
     (tmp_path / "helpers" / "corpora.py").write_text(CORPORA.format(FETCH[state]))
-    write(tmp_path / "notebooks" / "00_reads_the_book.ipynb", 'load_corpus = str\nbook = load_corpus("dracula")')
+    write(
+        tmp_path / "notebooks" / "00_reads_the_book.ipynb",
+        'load_corpus = str\nbook = load_corpus("dracula")',
+    )
     write(tmp_path / "notebooks" / "01_does_not.ipynb", 'model = str("dracula")')
 
     command = [sys.executable, "-m", "pytest", "-v", "--color=no", "--nbval", "notebooks"]
     run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     found = {name: [] for name in ("00_reads_the_book", "01_does_not")}
-    for name, outcome in re.findall(r"^notebooks/(\w+)\W+ipynb::Cell \d+ (PASSED|FAILED)", run.stdout, re.M):
+    for name, outcome in re.findall(
+        r"^notebooks/(\w+)\W+ipynb::Cell \d+ (PASSED|FAILED)", run.stdout, re.M
+    ):
         found[name].append(outcome == "PASSED")
 
     if_compared = dict(zip(CELLS, [compared for *_, compared, _ in CELLS.values()], strict=True))
     if_not = dict(zip(CELLS, [without for *_, without in CELLS.values()], strict=True))
     assert run.returncode == 1, run.stdout + run.stderr
     assert dict(zip(CELLS, found["01_does_not"][1:], strict=True)) == if_compared
-    assert dict(zip(CELLS, found["00_reads_the_book"][1:], strict=True)) == (if_compared if state == "the book" else if_not)
+    assert dict(zip(CELLS, found["00_reads_the_book"][1:], strict=True)) == (
+        if_compared if state == "the book" else if_not
+    )
     said = re.findall(r"^Outputs not compared in (.*?): ", run.stdout, re.M)
     assert said == ([] if state == "the book" else ["00_reads_the_book.ipynb"])

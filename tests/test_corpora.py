@@ -17,14 +17,25 @@ from pathlib import Path
 import pytest
 
 from helpers import corpora
-from helpers.corpora import CorpusUnavailable, clean_dracula, clean_speech, fetch, load_corpus, load_speeches
+from helpers.corpora import (
+    CorpusUnavailable,
+    clean_dracula,
+    clean_speech,
+    fetch,
+    load_corpus,
+    load_speeches,
+)
 
 ROOT = Path(__file__).resolve().parents[1]
 PLACES = (ROOT / "data/texts/345-8.txt", ROOT.parent / "shared/data/345-8.txt")
 DRACULA = next((path for path in PLACES if path.exists()), None)
 needs_book = pytest.mark.skipif(DRACULA is None, reason="data/texts/345-8.txt is not there")
 
-NOVEL = "CHAPTER I\r\n\r\nJONATHAN HARKER'S JOURNAL\r\n\r\n" + "It was late. " * 999 + 'for her sake."\r\n\r\nJONATHAN HARKER.\r\n'
+NOVEL = (
+    "CHAPTER I\r\n\r\nJONATHAN HARKER'S JOURNAL\r\n\r\n"
+    + "It was late. " * 999
+    + 'for her sake."\r\n\r\nJONATHAN HARKER.\r\n'
+)
 BOOK = ("Title page\r\n\r\n" + NOVEL + "\r\nTHE END\r\n").encode("latin-1")
 WEB_PAGE = b"<!DOCTYPE html><html><body>Please log in to the network</body></html>"
 TIMEOUT = (0.5, 0.5)
@@ -93,12 +104,21 @@ def only_this_machine(monkeypatch):
 
 
 def pinned(server, route="good"):
-    return {"url": f"{server.url}/{route}", "file": "345-8.txt", "sha256": hashlib.sha256(BOOK).hexdigest()}
+    return {
+        "url": f"{server.url}/{route}",
+        "file": "345-8.txt",
+        "sha256": hashlib.sha256(BOOK).hexdigest(),
+    }
 
 
 def current(server, route="good"):
     length = len(clean_dracula(BOOK.decode().replace("\r\n", "\n")))
-    return {"url": f"{server.url}/{route}", "file": "pg345.txt", "characters": length, "note": "twenty errata"}
+    return {
+        "url": f"{server.url}/{route}",
+        "file": "pg345.txt",
+        "characters": length,
+        "note": "twenty errata",
+    }
 
 
 def get(folder, *sources):
@@ -107,7 +127,9 @@ def get(folder, *sources):
 
 def fails(folder, *sources):
     """Fetch in vain; return the message, having checked that it helps and that nothing was left behind."""
-    before = {path.name: path.read_bytes() for path in folder.iterdir()} if folder.is_dir() else None
+    before = (
+        {path.name: path.read_bytes() for path in folder.iterdir()} if folder.is_dir() else None
+    )
     with pytest.raises(CorpusUnavailable) as caught:
         get(folder, *sources)
     message = str(caught.value)
@@ -126,16 +148,32 @@ def test_dracula_has_the_stated_size():
     text = clean_dracula(DRACULA.read_bytes().decode("latin-1").replace("\r\n", "\n"))
     assert len(text) == corpora.CORPORA["dracula"]["characters"] == 841_924
     assert len(set(text)) == 91
-    assert text.startswith("JONATHAN HARKER'S JOURNAL\n\n(_Kept in shorthand._)\n\n_3 May. Bistritz._--Left Munich")
+    assert text.startswith(
+        "JONATHAN HARKER'S JOURNAL\n\n(_Kept in shorthand._)\n\n_3 May. Bistritz._--Left Munich"
+    )
     assert text.endswith('did dare much for her sake."\n\nJONATHAN HARKER.')
-    assert "\n\n\n" not in text and " \n" not in text and "Gutenberg" not in text and "Page" not in text
+    assert (
+        "\n\n\n" not in text
+        and " \n" not in text
+        and "Gutenberg" not in text
+        and "Page" not in text
+    )
 
 
 @needs_book
 def test_a_modern_edition_cleans_to_the_same_text(tmp_path):
     old = DRACULA.read_bytes().decode("latin-1")
-    new = re.sub(r"(?<![\w.,;:!?'\"-])\"", "“", old).replace('"', "”").replace("'", "’").replace("--", "—")
-    new = new.replace("...", "…").replace("8:35 P. M.", "8:35\u00a0P.\u00a0M.").replace("CHAPTER I\r\n", "  CHAPTER  I.\r\n")
+    new = (
+        re.sub(r"(?<![\w.,;:!?'\"-])\"", "“", old)
+        .replace('"', "”")
+        .replace("'", "’")
+        .replace("--", "—")
+    )
+    new = (
+        new.replace("...", "…")
+        .replace("8:35 P. M.", "8:35\u00a0P.\u00a0M.")
+        .replace("CHAPTER I\r\n", "  CHAPTER  I.\r\n")
+    )
     contents = "Contents\r\n\r\nCHAPTER I. Jonathan Harker’s Journal\r\nCHAPTER II. Jonathan Harker’s Journal\r\n"
     new = "\ufeff" + re.sub(r"CONTENTS.*?(?=\r\nDRACULA\r\n)", contents, new, flags=re.S)
     assert "“" in new and "Page" not in new
@@ -147,7 +185,10 @@ def load_clean():
     return clean_dracula(corpora._read(DRACULA))
 
 
-@pytest.mark.parametrize("raw", ["", "CHAPTER I\n\nJONATHAN HARKER'S JOURNAL\n\nIt was late.", "<html>for her sake</html>"])
+@pytest.mark.parametrize(
+    "raw",
+    ["", "CHAPTER I\n\nJONATHAN HARKER'S JOURNAL\n\nIt was late.", "<html>for her sake</html>"],
+)
 def test_cleaning_refuses_what_is_not_the_book(raw):
     with pytest.raises(ValueError, match="not Project Gutenberg's Dracula"):
         clean_dracula(raw)
@@ -179,7 +220,9 @@ def test_own_file_that_is_no_text(tmp_path, data, match):
 
 def test_unknown_names(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ValueError, match="no corpus 'Drakula'. Known: dracula, speeches, addresses, or the path"):
+    with pytest.raises(
+        ValueError, match="no corpus 'Drakula'. Known: dracula, speeches, addresses, or the path"
+    ):
         load_corpus("Drakula")
     for missing in ("mine.txt", "folder/mine", Path("dracula"), tmp_path):
         with pytest.raises(FileNotFoundError, match=re.escape(str(tmp_path))):
@@ -194,14 +237,26 @@ def test_speeches_are_plain_and_each_is_known_for_what_it_says():
     entries = tomllib.loads((ROOT / "data/speeches.toml").read_text(encoding="utf-8"))["speeches"]
     for speech, entry in zip(speeches, entries, strict=True):
         assert entry["words"] in speech.text.replace("\n", " "), entry["id"]
-        assert (speech.year, speech.speaker, speech.known_for) == (entry["year"], entry["speaker"], entry["known_for"])
+        assert (speech.year, speech.speaker, speech.known_for) == (
+            entry["year"],
+            entry["speaker"],
+            entry["known_for"],
+        )
         assert entry["speaker"].removesuffix(" Jr.").endswith(entry["id"].split("-")[1])
-        assert speech.year <= 1800 or speech.year >= 1913  # Jefferson to Taft sent theirs in writing
-        assert re.fullmatch(r"[\n -~]+", speech.text) and not re.search(r" \n|\n{3}|delivered in person", speech.text)
+        assert (
+            speech.year <= 1800 or speech.year >= 1913
+        )  # Jefferson to Taft sent theirs in writing
+        assert re.fullmatch(r"[\n -~]+", speech.text) and not re.search(
+            r" \n|\n{3}|delivered in person", speech.text
+        )
     text = load_corpus("speeches")
     assert text == "\n\n".join(speech.text for speech in speeches)
     assert [speech.year for speech in speeches] == sorted(speech.year for speech in speeches)
-    assert len(speeches) == 34 and len(text) == corpora.CORPORA["speeches"]["characters"] and len(set(text)) == 82
+    assert (
+        len(speeches) == 34
+        and len(text) == corpora.CORPORA["speeches"]["characters"]
+        and len(set(text)) == 82
+    )
 
 
 def test_another_version_of_the_speeches_is_refused(monkeypatch):
@@ -275,10 +330,15 @@ def test_second_source_is_told_each_time(tmp_path, server, capsys):
     ("silent", "no answer in time"), ("wrong", "sent something else (SHA-256"), ("redirect", "web page"),
 ])  # fmt: skip
 def test_pinned_source_fails(tmp_path, server, route, phrase):
-    assert f"127.0.0.1: {phrase}" in fails(tmp_path, pinned(server, route)).replace("sent something else (a ", "")
+    assert f"127.0.0.1: {phrase}" in fails(tmp_path, pinned(server, route)).replace(
+        "sent something else (a ", ""
+    )
 
 
-@pytest.mark.parametrize("route, phrase", [("page", "web page"), ("wrong", "not Project Gutenberg's"), ("half", "half-way")])
+@pytest.mark.parametrize(
+    "route, phrase",
+    [("page", "web page"), ("wrong", "not Project Gutenberg's"), ("half", "half-way")],
+)
 def test_second_source_must_be_plausible(tmp_path, server, route, phrase):
     message = fails(tmp_path, pinned(server, "404"), current(server, route))
     assert "answered 404" in message and phrase in message
@@ -293,10 +353,17 @@ def test_second_source_of_another_length(tmp_path, server):
 def test_no_network(tmp_path):
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
-        refused = {"url": f"http://127.0.0.1:{unused.getsockname()[1]}/x", "file": "345-8.txt", "sha256": "0"}
+        refused = {
+            "url": f"http://127.0.0.1:{unused.getsockname()[1]}/x",
+            "file": "345-8.txt",
+            "sha256": "0",
+        }
         nowhere = {"url": "https://books.invalid/x", "file": "pg345.txt", "characters": 9}
         message = fails(tmp_path, refused, nowhere)
-    assert "127.0.0.1: connection refused" in message and "books.invalid: host name not found" in message
+    assert (
+        "127.0.0.1: connection refused" in message
+        and "books.invalid: host name not found" in message
+    )
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
@@ -314,7 +381,9 @@ def test_folder_that_cannot_be_made(tmp_path, server):
 
 
 def test_folder_that_cannot_be_written(tmp_path, server, monkeypatch):
-    def refuse(path, mode="r", *args, **kwargs):  # root may write anywhere, so chmod would prove nothing
+    def refuse(
+        path, mode="r", *args, **kwargs
+    ):  # root may write anywhere, so chmod would prove nothing
         if "w" in mode and str(path).startswith(str(tmp_path)):
             raise PermissionError(errno.EACCES, "Permission denied", str(path))
         return open(path, mode, *args, **kwargs)
@@ -324,7 +393,9 @@ def test_folder_that_cannot_be_written(tmp_path, server, monkeypatch):
     assert server.requests == 0
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write anywhere")
+@pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write anywhere"
+)
 def test_read_only_folder(tmp_path, server):
     (tmp_path / "texts").mkdir(mode=0o500)
     assert "Permission denied" in fails(tmp_path / "texts", pinned(server))
@@ -352,14 +423,19 @@ def test_kill_in_the_middle_of_a_download(tmp_path, server):
                              stderr=subprocess.DEVNULL)  # fmt: skip
     try:
         deadline = time.monotonic() + 15
-        while not any(part.stat().st_size for part in tmp_path.glob("*.part")) and time.monotonic() < deadline:
+        while (
+            not any(part.stat().st_size for part in tmp_path.glob("*.part"))
+            and time.monotonic() < deadline
+        ):
             time.sleep(0.02)
         (part,) = tmp_path.glob("*.part")
     finally:
         child.kill()
         child.wait()
     assert not (tmp_path / "345-8.txt").exists()
-    assert get(tmp_path, pinned(server)).read_bytes() == BOOK and part.exists()  # it may be another process's, still at work
+    assert (
+        get(tmp_path, pinned(server)).read_bytes() == BOOK and part.exists()
+    )  # it may be another process's, still at work
     os.utime(part, (0, 0))
     (tmp_path / "345-8.txt").unlink()
     get(tmp_path, pinned(server))
@@ -397,7 +473,10 @@ def test_box_in_a_notebook(monkeypatch, capsys):
 def test_prefetch_says_what_it_did(tmp_path, server, monkeypatch, capsys):
     monkeypatch.setitem(corpora.CORPORA["dracula"], "sources", [pinned(server)])
     assert corpora.main(tmp_path) == 0
-    assert f"Dracula: downloaded from 127.0.0.1, {len(BOOK):,} bytes, SHA-256 ok;" in capsys.readouterr().out
+    assert (
+        f"Dracula: downloaded from 127.0.0.1, {len(BOOK):,} bytes, SHA-256 ok;"
+        in capsys.readouterr().out
+    )
     assert corpora.main(tmp_path) == 0 and server.requests == 1
     assert "Dracula: already there" in capsys.readouterr().out
 

@@ -14,7 +14,8 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-import sync
+
+from tools import links
 
 ROOT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent  # of the environment that runs the tests
@@ -24,12 +25,19 @@ def tool(name):
     """Return the path of a command of this environment, or skip the test."""
     path = shutil.which(name, path=str(BIN))
     if not path:
-        pytest.skip(f"{name} is not installed here: python -m pip install -r tests/requirements.txt")
+        pytest.skip(
+            f"{name} is not installed here: python -m pip install -r tests/requirements.txt"
+        )
     return path
 
 
 def test_binder_builds_from_the_pins():
-    run = subprocess.run([tool("jupyter-repo2docker"), "--no-build", "--debug", "."], cwd=ROOT, capture_output=True, text=True)
+    run = subprocess.run(
+        [tool("jupyter-repo2docker"), "--no-build", "--debug", "."],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
     recipe = run.stdout + run.stderr
     assert run.returncode == 0, recipe
     assert "Building conda environment for python=3.11" in recipe
@@ -39,21 +47,32 @@ def test_binder_builds_from_the_pins():
     assert re.search(r'env update .*--file "environment\.yml"', recipe)
     assert "RUN ./postBuild" in recipe
     assert os.access(ROOT / "postBuild", os.X_OK)
-    assert not (ROOT / "binder").exists() and not (ROOT / ".binder").exists(), "they would hide environment.yml"
+    assert not (ROOT / "binder").exists() and not (ROOT / ".binder").exists(), (
+        "they would hide environment.yml"
+    )
 
 
 def test_a_yaml_parser_reads_the_same_pins():
-    yaml = pytest.importorskip("ruamel.yaml", reason="ruamel.yaml comes with tests/requirements.txt").YAML(typ="safe")
+    yaml = pytest.importorskip(
+        "ruamel.yaml", reason="ruamel.yaml comes with tests/requirements.txt"
+    ).YAML(typ="safe")
     text = (ROOT / "environment.yml").read_text(encoding="utf-8")
     *plain, last = yaml.load(text)["dependencies"]
     assert plain == ["python=3.11", "pip"]
-    assert last == {"pip": sync.pins(text)}
+    assert last == {"pip": links.pins(text)}
 
 
 def test_every_platform_gets_one_tensorflow():
     packaging = pytest.importorskip("packaging.requirements")
-    pins = [packaging.Requirement(pin) for pin in sync.pins((ROOT / "environment.yml").read_text(encoding="utf-8"))]
-    builds = {("linux", "x86_64"): "tensorflow-cpu", ("linux", "aarch64"): "tensorflow", ("darwin", "arm64"): "tensorflow"}
+    pins = [
+        packaging.Requirement(pin)
+        for pin in links.pins((ROOT / "environment.yml").read_text(encoding="utf-8"))
+    ]
+    builds = {
+        ("linux", "x86_64"): "tensorflow-cpu",
+        ("linux", "aarch64"): "tensorflow",
+        ("darwin", "arm64"): "tensorflow",
+    }
     builds[("win32", "AMD64")] = "tensorflow"
     for (system, machine), name in builds.items():
         here = {"sys_platform": system, "platform_machine": machine}
@@ -69,9 +88,23 @@ def test_make_lab_serves_the_course():
     more = f"--no-browser --ip=127.0.0.1 --port={port} --IdentityProvider.token=abc"
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         more += " --allow-root"
-    recipe = subprocess.run([make, "--dry-run", "lab", f"LAB_ARGS={more}"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    program, *arguments = next(shlex.split(line) for line in recipe.splitlines() if "jupyter lab" in line)
-    server = subprocess.Popen([tool(Path(program).name), *arguments], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    recipe = subprocess.run(
+        [make, "--dry-run", "lab", f"LAB_ARGS={more}"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    program, *arguments = next(
+        shlex.split(line) for line in recipe.splitlines() if "jupyter lab" in line
+    )
+    server = subprocess.Popen(
+        [tool(Path(program).name), *arguments],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
     try:
         for page in ("api/status", "lab", "api/contents/notebooks?content=0"):
             assert answer(f"http://127.0.0.1:{port}/{page}", server) == 200
@@ -98,5 +131,10 @@ def answer(address, server, patience=30):
 
 
 def test_the_source_is_tidy():
-    run = subprocess.run([tool("ruff"), "check", "--output-format=concise", "."], cwd=ROOT, capture_output=True, text=True)
+    run = subprocess.run(
+        [tool("ruff"), "check", "--output-format=concise", "."],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
     assert run.returncode == 0, run.stdout + run.stderr

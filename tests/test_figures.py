@@ -6,7 +6,6 @@ from html.parser import HTMLParser
 import ipywidgets
 import matplotlib.pyplot as plt
 import numpy as np
-import outputs
 import pytest
 from matplotlib.colors import same_color
 from nbclient import NotebookClient
@@ -15,6 +14,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 from helpers import plots, widgets
 from helpers.cells import LSTMCell
 from helpers.text import Vocabulary
+from tools import outputs
 
 BLUE, ORANGE = plots.PALETTE[:2]
 
@@ -74,16 +74,24 @@ def texts(ax):
     return {text.get_text(): text for text in ax.texts if text.get_text()}
 
 
-# --- pictures ---------------------------------------------------------------------------------------------------------
+# --- pictures ---
 
 
-@pytest.mark.parametrize("alt", ["A line.", "The \"gap\" > 3 & <b>'x'</b>", "naïve £5 ☾\nand a second line"], ids=ascii)
+@pytest.mark.parametrize(
+    "alt", ["A line.", "The \"gap\" > 3 & <b>'x'</b>", "naïve £5 ☾\nand a second line"], ids=ascii
+)
 def test_a_picture_is_shown_once_with_its_text_and_closed(alt, screen):
     plots.show(figure := plt.figure(), alt=alt)
     (shown,) = screen.shown
     kind, png = image(shown)["src"].split(",")
-    assert image(shown)["alt"] == alt == repr(shown) and kind == "data:image/png;base64" and base64.b64decode(png).startswith(b"\x89PNG")
-    assert plt.get_fignums() == [] and plots.picture(figure, alt)._repr_html_() == shown._repr_html_()  # no date, no version
+    assert (
+        image(shown)["alt"] == alt == repr(shown)
+        and kind == "data:image/png;base64"
+        and base64.b64decode(png).startswith(b"\x89PNG")
+    )
+    assert (
+        plt.get_fignums() == [] and plots.picture(figure, alt)._repr_html_() == shown._repr_html_()
+    )  # no date, no version
 
 
 @pytest.mark.parametrize("alt", ["", " \n"])
@@ -93,20 +101,29 @@ def test_a_picture_without_words_is_refused(alt, screen):
     assert screen.shown == plt.get_fignums() == []
 
 
-# --- charts -----------------------------------------------------------------------------------------------------------
+# --- charts ---
 
 
 def test_bars_run_from_top_to_bottom_with_their_numbers(ax):
     plots.bar_chart(ax, {"first": 4.444, "second": 1.0}, unit="bits", digits=1)
-    assert [label.get_text() for label in ax.get_yticklabels()] == ["first", "second"] and ax.get_xlabel() == "bits"
-    assert list(texts(ax)) == ["4.4", "1.0"] and [bar.get_width() for bar in ax.patches] == [4.444, 1.0] and ax.yaxis_inverted()
+    assert [label.get_text() for label in ax.get_yticklabels()] == [
+        "first",
+        "second",
+    ] and ax.get_xlabel() == "bits"
+    assert (
+        list(texts(ax)) == ["4.4", "1.0"]
+        and [bar.get_width() for bar in ax.patches] == [4.444, 1.0]
+        and ax.yaxis_inverted()
+    )
 
 
 def test_a_grid_shows_each_character_in_its_place_and_shade(ax):
     vocab = Vocabulary("\n ab")
     plots.character_grid(ax, vocab.encode("ab b\na").reshape(2, 3), vocab, batch=[0, 0, 1])
     places = [(x + 0.5, y + 0.5) for y in range(2) for x in range(3)]
-    assert {text.get_position(): text.get_text() for text in ax.texts} == dict(zip(places, "ab␣b↵a", strict=True))
+    assert {text.get_position(): text.get_text() for text in ax.texts} == dict(
+        zip(places, "ab␣b↵a", strict=True)
+    )
     shades = [patch.get_facecolor() for patch in ax.patches]
     assert shades[0] == shades[1] == shades[3] != shades[2] == shades[5] and ax.yaxis_inverted()
 
@@ -116,31 +133,52 @@ def test_a_chain_shows_words_states_and_answer_in_order(ax, words):
     plots.unrolled_chain(ax, words, answer="blue?")
     assert len(found := texts(ax)) == 2 * len(words) + 1 and "blue?" in found
     for t, word in enumerate(words):
-        assert found[word].get_position() == (t, -1) and found[f"$h_{{{t + 1}}}$"].get_position() == (t, 0)
+        assert found[word].get_position() == (t, -1) and found[
+            f"$h_{{{t + 1}}}$"
+        ].get_position() == (t, 0)
     assert len(arrows(ax, "black")) == 2 * len(words) and arrows(ax, ORANGE) == []
-    assert [int(text.xy[0]) for text in ax.texts if not text.get_text() and text.xy[1] == 0] == list(range(len(words)))
+    assert [
+        int(text.xy[0]) for text in ax.texts if not text.get_text() and text.xy[1] == 0
+    ] == list(range(len(words)))
     plots.picture(ax.figure, "The chain can be drawn.")
 
 
 def test_arrows_back_are_as_wide_as_what_arrives(ax):
     plots.unrolled_chain(ax, list("abcde"), answer="?", arriving=[1e-6, 0.1, 0.2, 0.6, 1.0])
     widths = arrows(ax, ORANGE)
-    assert len(widths) == 4 and widths[3] == pytest.approx(3 * widths[2]) == pytest.approx(6 * widths[1]) and 0 < widths[0] < widths[1]
+    assert (
+        len(widths) == 4
+        and widths[3] == pytest.approx(3 * widths[2]) == pytest.approx(6 * widths[1])
+        and 0 < widths[0] < widths[1]
+    )
     shares = [text for text in ax.texts if same_color(text.get_color(), ORANGE)]
-    assert [(share.get_position()[0], share.get_text()) for share in shares] == list(enumerate(["1e-06", "0.1", "0.2", "0.6", "1"]))
+    assert [(share.get_position()[0], share.get_text()) for share in shares] == list(
+        enumerate(["1e-06", "0.1", "0.2", "0.6", "1"])
+    )
 
 
 @pytest.mark.parametrize("limits", [(-1, 1), (-3, 3), (0, 1), (0, 5)])
 def test_a_heat_map_is_labelled_and_keeps_to_its_limits(ax, limits):
     values = np.array([[0.5, -0.2, 9.0], [0.0, 1.0, -1.0]])
-    assert plots.heat_map(ax, values, ["r1", "r2"], ["in", "Spain", "fluent"], "hidden state", limits=limits) is ax
+    assert (
+        plots.heat_map(
+            ax, values, ["r1", "r2"], ["in", "Spain", "fluent"], "hidden state", limits=limits
+        )
+        is ax
+    )
     (drawn,) = ax.get_images()
     assert np.array_equal(drawn.get_array(), values) and drawn.get_clim() == limits
     for axis, labels in ((ax.xaxis, ["in", "Spain", "fluent"]), (ax.yaxis, ["r1", "r2"])):
-        assert [label.get_text() for label in axis.get_ticklabels()] == labels and list(axis.get_ticklocs()) == list(range(len(labels)))
+        assert [label.get_text() for label in axis.get_ticklabels()] == labels and list(
+            axis.get_ticklocs()
+        ) == list(range(len(labels)))
     assert ax.yaxis_inverted() and drawn.colorbar.ax.get_ylabel() == "hidden state"
     low, white, high = (np.array(drawn.to_rgba(value)[:3]) for value in (limits[0], 0, limits[1]))
-    assert white.min() > 0.95 and high.sum() < 1.5 and (limits[0] == 0 or (low[2] > 2 * low[0] and high[0] > 2 * high[2]))
+    assert (
+        white.min() > 0.95
+        and high.sum() < 1.5
+        and (limits[0] == 0 or (low[2] > 2 * low[0] and high[0] > 2 * high[2]))
+    )
 
 
 @pytest.mark.parametrize("rows, columns", [(1, 3), (3, 3), (2, 2), (2, 4), (3, 2)])
@@ -153,32 +191,56 @@ def test_a_heat_map_with_too_few_or_many_labels_is_refused(ax, rows, columns):
 @pytest.mark.parametrize("given_state", [False, True])
 def test_the_numbers_on_an_lstm_cell_are_those_of_the_trace(ax, time, unit, row, given_state):
     rng = np.random.default_rng(time + unit)
-    state = tuple(rng.normal(size=(2, 3)).astype("float32") for _ in range(2)) if given_state else None
-    trace = LSTMCell.random(4, 3, rng).forward(3 * rng.normal(size=(2, 4, 4)).astype("float32"), state)
+    state = (
+        tuple(rng.normal(size=(2, 3)).astype("float32") for _ in range(2)) if given_state else None
+    )
+    trace = LSTMCell.random(4, 3, rng).forward(
+        3 * rng.normal(size=(2, 4, 4)).astype("float32"), state
+    )
     plots.lstm_cell(ax, trace, time, unit, row=row)
     names = ("input_gate", "forget_gate", "candidate", "output_gate", "cell", "hidden")
     i, f, g, o, c, h = (trace[name][row, time, unit] for name in names)
     before = trace.start[1][row, unit] if time == 0 else trace["cell"][row, time - 1, unit]
-    flows = {"$c_{t-1}$": before, "kept: $f c_{t-1}$": f * before, "$c_t$": c, "forget $f$": f, "input $i$": i, "candidate $g$": g}
+    flows = {
+        "$c_{t-1}$": before,
+        "kept: $f c_{t-1}$": f * before,
+        "$c_t$": c,
+        "forget $f$": f,
+        "input $i$": i,
+        "candidate $g$": g,
+    }
     flows |= {"new: $i g$": i * g, r"$\tanh c_t$": np.tanh(c), "output $o$": o, "$h_t$": h}
     found = dict(text.split("\n") for text in texts(ax) if "\n" in text)
     assert found == {name: f"{value:+.2f}" for name, value in flows.items()}
-    assert float(found["kept: $f c_{t-1}$"]) + float(found["new: $i g$"]) == pytest.approx(float(found["$c_t$"]), abs=0.016)
+    assert float(found["kept: $f c_{t-1}$"]) + float(found["new: $i g$"]) == pytest.approx(
+        float(found["$c_t$"]), abs=0.016
+    )
     for name, value in flows.items():
-        assert same_color(texts(ax)[f"{name}\n{value:+.2f}"].get_color(), BLUE if value >= 0 else ORANGE)
-    for color, values in ((BLUE, [v for v in flows.values() if v >= 0]), (ORANGE, [v for v in flows.values() if v < 0])):
+        assert same_color(
+            texts(ax)[f"{name}\n{value:+.2f}"].get_color(), BLUE if value >= 0 else ORANGE
+        )
+    for color, values in (
+        (BLUE, [v for v in flows.values() if v >= 0]),
+        (ORANGE, [v for v in flows.values() if v < 0]),
+    ):
         assert np.allclose(arrows(ax, color), [0.6 + 6 * min(abs(value), 1) for value in values])
 
 
-# --- sliders ----------------------------------------------------------------------------------------------------------
+# --- sliders ---
 
 
 def test_the_figure_comes_first_and_then_its_sliders(screen):
-    assert widgets.explore(draw, hidden_size=(1, 9, 2, 5), rate=(0, 1, 0.25, 1), shift=(-1.0, 1, 1, 0)) is None
+    assert (
+        widgets.explore(draw, hidden_size=(1, 9, 2, 5), rate=(0, 1, 0.25, 1), shift=(-1.0, 1, 1, 0))
+        is None
+    )
     first, box = screen.shown
     assert image(first)["alt"] == "Drawn with {'hidden_size': 5, 'rate': 1.0, 'shift': 0.0}."
     assert screen.updates == plt.get_fignums() == []
-    assert [(type(s), s.description, s.min, s.max, s.step, s.value, s.continuous_update) for s in box.children] == [
+    assert [
+        (type(s), s.description, s.min, s.max, s.step, s.value, s.continuous_update)
+        for s in box.children
+    ] == [
         (ipywidgets.IntSlider, "hidden size", 1, 9, 2, 5, False),
         (ipywidgets.FloatSlider, "rate", 0, 1, 0.25, 1, False),
         (ipywidgets.FloatSlider, "shift", -1, 1, 1, 0, False),
@@ -188,9 +250,17 @@ def test_the_figure_comes_first_and_then_its_sliders(screen):
 def test_a_slider_draws_anew_with_what_all_of_them_say(screen):
     widgets.explore(draw, size=(1, 9, 1, 5), rate=(0.0, 1.0, 0.25, 0.5))
     size, rate = screen.shown[1].children
-    for slider, value in ((size, 7), (rate, 0.25), (rate, 0.25), (size, 99)):  # the same value again draws nothing, 99 is too much
+    for slider, value in (
+        (size, 7),
+        (rate, 0.25),
+        (rate, 0.25),
+        (size, 99),
+    ):  # the same value again draws nothing, 99 is too much
         slider.value = value
-    drawn = [f"Drawn with {{'size': {size}, 'rate': {rate}}}." for size, rate in ((7, 0.5), (7, 0.25), (9, 0.25))]
+    drawn = [
+        f"Drawn with {{'size': {size}, 'rate': {rate}}}."
+        for size, rate in ((7, 0.5), (7, 0.25), (9, 0.25))
+    ]
     assert [image(update)["alt"] for update in screen.updates] == drawn
     assert len(screen.shown) == 2 and plt.get_fignums() == []
 
@@ -200,12 +270,17 @@ def test_a_text_box_draws_anew_as_one_types(screen):
     first, box = screen.shown
     assert image(first)["alt"] == "Drawn with {'first_word': 'The <b>', 'size': 5, 'rest': ''}."
     word, size, rest = box.children
-    assert [type(dial) for dial in box.children] == [ipywidgets.Text, ipywidgets.IntSlider, ipywidgets.Text]
+    assert [type(dial) for dial in box.children] == [
+        ipywidgets.Text,
+        ipywidgets.IntSlider,
+        ipywidgets.Text,
+    ]
     assert (word.description, word.value, word.continuous_update) == ("first word", "The <b>", True)
     word.value, size.value, rest.value = "Thé", 7, "☾"
     drawn = [("Thé", 5, ""), ("Thé", 7, ""), ("Thé", 7, "☾")]
     assert [image(update)["alt"] for update in screen.updates] == [
-        f"Drawn with {{'first_word': {word!r}, 'size': {size}, 'rest': {rest!r}}}." for word, size, rest in drawn
+        f"Drawn with {{'first_word': {word!r}, 'size': {size}, 'rest': {rest!r}}}."
+        for word, size, rest in drawn
     ]
 
 
@@ -215,7 +290,9 @@ def test_what_cannot_be_drawn_is_said_in_place_until_it_can(screen):
             raise ValueError(f"Not <{text}> & co.")
         return draw(text=text)
 
-    with pytest.raises(ValueError):  # a cell that cannot draw its first figure is broken, and must not look as if it ran
+    with pytest.raises(
+        ValueError
+    ):  # a cell that cannot draw its first figure is broken, and must not look as if it ran
         widgets.explore(picky, text="")
     widgets.explore(picky, text="a")
     first, box = screen.shown
@@ -233,14 +310,19 @@ def test_an_error_that_is_no_matter_of_values_is_not_hidden(screen):
     assert screen.shown == []
 
 
-@pytest.mark.parametrize("dials, message", [({}, "needs a dial")] + [({"a": (1, 5, 1, n)}, f"'a' starts at {n}") for n in (0, 6)])
+@pytest.mark.parametrize(
+    "dials, message",
+    [({}, "needs a dial")] + [({"a": (1, 5, 1, n)}, f"'a' starts at {n}") for n in (0, 6)],
+)
 def test_dials_that_make_no_sense_are_refused_before_anything_is_drawn(dials, message, screen):
     with pytest.raises(ValueError, match=message):
         widgets.explore(draw, **dials)
     assert screen.shown == [] and plt.get_fignums() == []
 
 
-@pytest.mark.parametrize("cells, size", [(2, 3), (3, 4)], ids=["as it is stored", "after a slider moved"])
+@pytest.mark.parametrize(
+    "cells, size", [(2, 3), (3, 4)], ids=["as it is stored", "after a slider moved"]
+)
 def test_a_notebook_keeps_the_picture_and_a_kernel_changes_it(cells, size, tmp_path):
     sources = [
         f"import sys; sys.path.insert(0, {str(outputs.NOTEBOOKS.parent)!r})\nimport ipywidgets, matplotlib.pyplot as plt\n"
@@ -249,9 +331,15 @@ def test_a_notebook_keeps_the_picture_and_a_kernel_changes_it(cells, size, tmp_p
         "next(widget for widget in made if isinstance(widget, ipywidgets.IntSlider)).value = 4",
     ]
     notebook = new_notebook(cells=[new_code_cell(source) for source in sources[:cells]])
-    NotebookClient(notebook, kernel_name="python3", timeout=60, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    NotebookClient(
+        notebook, kernel_name="python3", timeout=60, resources={"metadata": {"path": str(tmp_path)}}
+    ).execute()
     assert outputs.WIDGET in notebook.cells[1].outputs[1].data
-    first, box = outputs.normalise(notebook).cells[1].outputs  # one picture and the sliders, no second picture
-    assert first.data["text/html"].startswith(f'<img alt="{size} inches &quot;wide&quot;" src="data:image/png;base64,')
+    first, box = (
+        outputs.normalise(notebook).cells[1].outputs
+    )  # one picture and the sliders, no second picture
+    assert first.data["text/html"].startswith(
+        f'<img alt="{size} inches &quot;wide&quot;" src="data:image/png;base64,'
+    )
     assert list(box.data) == ["text/plain"] and box.data["text/plain"].startswith("VBox(")
     assert all(cell.outputs == [] for cell in notebook.cells[2:])

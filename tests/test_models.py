@@ -23,7 +23,10 @@ CONFIG = {"characters": "abc", "hidden_size": 2, "embedding_size": 3, "layers": 
 
 
 def random_weights(config=CONFIG):
-    return {name: np.random.default_rng(0).normal(size=shape) for name, shape in weight_shapes(config).items()}
+    return {
+        name: np.random.default_rng(0).normal(size=shape)
+        for name, shape in weight_shapes(config).items()
+    }
 
 
 @pytest.fixture
@@ -37,21 +40,36 @@ def logits(model, tokens):
     return np.asarray(model([tokens, *zero_state(model, len(tokens))])[0])
 
 
-# --- the model --------------------------------------------------------------------------------------------------------
+# --- the model ---
 
 
-@pytest.mark.parametrize("vocab_size, hidden_size, embedding_size, layers", [(1, 1, 1, 1), (10, 8, 4, 1), (7, 5, 6, 2), (7, 5, 6, 3)])
+@pytest.mark.parametrize(
+    "vocab_size, hidden_size, embedding_size, layers",
+    [(1, 1, 1, 1), (10, 8, 4, 1), (7, 5, 6, 2), (7, 5, 6, 3)],
+)
 def test_parameter_count(vocab_size, hidden_size, embedding_size, layers):
     model = build_char_model(vocab_size, hidden_size, embedding_size, layers)
-    lstm = [4 * hidden_size * (width + hidden_size + 1) for width in [embedding_size] + [hidden_size] * (layers - 1)]
-    assert model.count_params() == vocab_size * embedding_size + sum(lstm) + vocab_size * (hidden_size + 1)
-    config = {"characters": "x" * vocab_size, "hidden_size": hidden_size, "embedding_size": embedding_size, "layers": layers}
+    lstm = [
+        4 * hidden_size * (width + hidden_size + 1)
+        for width in [embedding_size] + [hidden_size] * (layers - 1)
+    ]
+    assert model.count_params() == vocab_size * embedding_size + sum(lstm) + vocab_size * (
+        hidden_size + 1
+    )
+    config = {
+        "characters": "x" * vocab_size,
+        "hidden_size": hidden_size,
+        "embedding_size": embedding_size,
+        "layers": layers,
+    }
     assert [w.shape for w in model.get_weights()] == list(weight_shapes(config).values())
 
 
 def test_same_seed_same_weights():
     def weights(seed):
-        return build_char_model(9, hidden_size=8, embedding_size=4, layers=2, seed=seed).get_weights()
+        return build_char_model(
+            9, hidden_size=8, embedding_size=4, layers=2, seed=seed
+        ).get_weights()
 
     first, again, other = weights(3), weights(3), weights(4)
     assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
@@ -60,19 +78,25 @@ def test_same_seed_same_weights():
 
 
 def test_weights_of_a_model_are_not_alike():
-    _, first, first_recurrent, _, second, second_recurrent, *_ = build_char_model(9, 8, embedding_size=8, layers=2).get_weights()
+    _, first, first_recurrent, _, second, second_recurrent, *_ = build_char_model(
+        9, 8, embedding_size=8, layers=2
+    ).get_weights()
     assert not np.allclose(first, second) and not np.allclose(first_recurrent, second_recurrent)
 
 
 def test_embedding_starts_at_scale_one():
-    assert build_char_model(100, hidden_size=2, embedding_size=50).get_weights()[0].std() == pytest.approx(1, abs=0.05)
+    assert build_char_model(100, hidden_size=2, embedding_size=50).get_weights()[
+        0
+    ].std() == pytest.approx(1, abs=0.05)
 
 
 def test_loss_starts_at_the_logarithm_of_the_vocabulary():
     model = build_char_model(50, hidden_size=32, embedding_size=16)
     tokens = np.random.default_rng(0).integers(0, 50, (4, 40))
     values = logits(model, tokens)
-    losses = np.log(np.exp(values).sum(-1)) - np.take_along_axis(values, tokens[..., None], -1)[..., 0]
+    losses = (
+        np.log(np.exp(values).sum(-1)) - np.take_along_axis(values, tokens[..., None], -1)[..., 0]
+    )
     assert losses.mean() == pytest.approx(math.log(50), rel=0.05)
 
 
@@ -101,13 +125,15 @@ def test_dropout_is_for_training_only():
     assert not np.allclose(trained, logits(model, tokens))
 
 
-# --- another text -----------------------------------------------------------------------------------------------------
+# --- another text ---
 
 
 def rough_model(layers=1, **options):
     """Build a model of VOCAB whose weights are not small, so that its predictions differ much."""
     model = build_char_model(len(VOCAB), hidden_size=8, embedding_size=4, layers=layers, **options)
-    model.set_weights([np.random.default_rng(i).normal(size=w.shape) for i, w in enumerate(model.get_weights())])
+    model.set_weights(
+        [np.random.default_rng(i).normal(size=w.shape) for i, w in enumerate(model.get_weights())]
+    )
     return model
 
 
@@ -134,7 +160,10 @@ def test_an_adapted_model_knows_all_it_knew_and_can_read_the_new(layers, text):
 
 def test_new_characters_begin_as_a_new_model_would_and_follow_the_seed():
     text = "".join(map(chr, range(0x4E00, 0x4E00 + 300)))
-    rows = [adapt(rough_model(), VOCAB, text, seed=seed)[0].get_weights()[0][len(VOCAB) :] for seed in (0, 0, 1)]
+    rows = [
+        adapt(rough_model(), VOCAB, text, seed=seed)[0].get_weights()[0][len(VOCAB) :]
+        for seed in (0, 0, 1)
+    ]
     assert rows[0].std() == pytest.approx(1, abs=0.1)
     assert np.array_equal(rows[0], rows[1]) and not np.array_equal(rows[0], rows[2])
 
@@ -148,7 +177,7 @@ def test_an_adapted_model_is_as_the_old_one_but_for_the_changes(changes):
         assert np.array_equal(old, new)
 
 
-# --- there and back ---------------------------------------------------------------------------------------------------
+# --- there and back ---
 
 
 @pytest.mark.parametrize("layers", [1, 2])
@@ -159,7 +188,9 @@ def test_save_and_load(tmp_path, layers):
     again, vocab = load_model(tmp_path)
     assert vocab == VOCAB
     assert describe(again) == describe(model) == options
-    assert all(np.array_equal(a, b) for a, b in zip(again.get_weights(), model.get_weights(), strict=True))
+    assert all(
+        np.array_equal(a, b) for a, b in zip(again.get_weights(), model.get_weights(), strict=True)
+    )
     card = json.loads((tmp_path / "config.json").read_text(encoding="utf-8"))
     assert (card["note"], card["held_out_bits"]) == ("ünïcode ☾", 1.5)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["config.json", "weights.npz"]
@@ -216,11 +247,13 @@ def test_a_missing_model_is_told_with_those_there_are(monkeypatch, folder):
         load_model(folder)
 
 
-# --- damage -----------------------------------------------------------------------------------------------------------
+# --- damage ---
 
 
 def resave(folder, **changes):
-    weights = {name: value for name, value in (random_weights() | changes).items() if value is not None}
+    weights = {
+        name: value for name, value in (random_weights() | changes).items() if value is not None
+    }
     np.savez(folder / "weights.npz", **weights)
 
 
@@ -249,7 +282,9 @@ def test_flipped_bytes_are_refused_or_harmless(folder):
     assert refused > 200
 
 
-@pytest.mark.parametrize("content", [b"<!doctype html>", b"\x93NUMPY\x01\x00", pickle.dumps([1]), b"\x00" * 1000])
+@pytest.mark.parametrize(
+    "content", [b"<!doctype html>", b"\x93NUMPY\x01\x00", pickle.dumps([1]), b"\x00" * 1000]
+)
 def test_what_is_not_a_zip_is_refused(folder, content):
     (folder / "weights.npz").write_bytes(content)
     with pytest.raises(ValueError, match="is damaged"):
@@ -274,7 +309,11 @@ def test_other_arrays_are_refused(folder, changes):
         read_model(folder)
 
 
-@pytest.mark.parametrize("value", [np.zeros(4), np.zeros((1, 3)), np.array([0, np.nan, 0]), np.array([0, 0, np.inf])], ids=str)
+@pytest.mark.parametrize(
+    "value",
+    [np.zeros(4), np.zeros((1, 3)), np.array([0, np.nan, 0]), np.array([0, 0, np.inf])],
+    ids=str,
+)
 def test_wrong_shapes_and_numbers_are_refused(folder, value):
     resave(folder)
     read_model(folder)
@@ -296,7 +335,10 @@ class Trap:
 def test_pickled_objects_are_refused_and_never_run(folder):
     trace = folder / "trace"
     for name, write in {
-        "array": lambda: np.savez(folder / "weights.npz", **random_weights() | {"dense.bias": np.array([Trap(trace)] * 3, object)}),
+        "array": lambda: np.savez(
+            folder / "weights.npz",
+            **random_weights() | {"dense.bias": np.array([Trap(trace)] * 3, object)},
+        ),
         "file": lambda: (folder / "weights.npz").write_bytes(pickle.dumps(Trap(trace))),
     }.items():
         write()
@@ -320,7 +362,15 @@ def test_a_damaged_card_is_refused(folder, text):
 
 @pytest.mark.parametrize(
     "changes",
-    [{"hidden_size": 3}, {"embedding_size": 4}, {"layers": 2}, {"layers": 0}, {"layers": "1"}, {"characters": "ab"}, {"hidden_size": None}],
+    [
+        {"hidden_size": 3},
+        {"embedding_size": 4},
+        {"layers": 2},
+        {"layers": 0},
+        {"layers": "1"},
+        {"characters": "ab"},
+        {"hidden_size": None},
+    ],
     ids=str,
 )
 def test_a_card_that_does_not_fit_the_weights_is_refused(folder, changes):
@@ -336,7 +386,7 @@ def test_a_vocabulary_with_a_character_twice_is_refused(folder):
         load_model(folder)
 
 
-# --- writing in one step ----------------------------------------------------------------------------------------------
+# --- writing in one step ---
 
 
 def test_a_writer_that_fails_leaves_the_old_file(tmp_path):
@@ -356,7 +406,10 @@ def test_a_writer_that_fails_leaves_the_old_file(tmp_path):
 
 def test_nothing_is_in_place_before_the_writer_is_done(tmp_path):
     write_atomically(
-        tmp_path / "file", lambda file: file.write(b"x" * 100_000) and (tmp_path / "file").exists() and pytest.fail("too early")
+        tmp_path / "file",
+        lambda file: (
+            file.write(b"x" * 100_000) and (tmp_path / "file").exists() and pytest.fail("too early")
+        ),
     )
     assert (tmp_path / "file").stat().st_size == 100_000
 
@@ -369,7 +422,11 @@ def test_killed_while_writing_leaves_a_whole_file(tmp_path):
         "    print(n, flush=True)\n"
     )
     for kill in range(5):
-        with subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "file.npz")], cwd=ROOT, stdout=subprocess.PIPE) as writer:
+        with subprocess.Popen(
+            [sys.executable, "-c", code, str(tmp_path / "file.npz")],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+        ) as writer:
             for _ in range(3 + kill):
                 last = int(writer.stdout.readline())
             try:
@@ -381,7 +438,7 @@ def test_killed_while_writing_leaves_a_whole_file(tmp_path):
         assert len(numbers) == 1 and numbers.pop() >= last
 
 
-# --- import -----------------------------------------------------------------------------------------------------------
+# --- import ---
 
 
 def test_what_needs_no_tensorflow_is_imported_fast_and_without_it():
@@ -390,7 +447,12 @@ def test_what_needs_no_tensorflow_is_imported_fast_and_without_it():
         "import helpers.text, helpers.cells, helpers.sampling, helpers.storage\n"
         "print(time.perf_counter() - start, sorted({'tensorflow', 'keras'} & set(sys.modules)))"
     )
-    runs = [subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True) for _ in range(3)]
+    runs = [
+        subprocess.run(
+            [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+        )
+        for _ in range(3)
+    ]
     seconds, modules = zip(*(run.stdout.split(maxsplit=1) for run in runs), strict=True)
     assert set(modules) == {"[]\n"}
     assert min(map(float, seconds)) < 1

@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import nbformat
-import outputs
 import pytest
-import rules
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+from tools import outputs, rules
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -19,21 +19,38 @@ def test_notebook_keeps_the_rules(path):
 
 def test_readme_lists_the_notebooks():
     assert NOTEBOOKS
-    assert rules.ladder((ROOT / "README.md").read_text(encoding="utf-8")) == [path.name for path in NOTEBOOKS]
+    assert rules.ladder((ROOT / "README.md").read_text(encoding="utf-8")) == [
+        path.name for path in NOTEBOOKS
+    ]
 
 
 def good():
     """Return a notebook that breaks no rule."""
     picture = '<img alt="a line" src="data:image/png;base64,AAAA">'
     cells = [
-        new_markdown_cell("# 3 · Open the gates\n\n[next](#the-idea), [the web](https://example.org)"),
+        new_markdown_cell(
+            "# 3 · Open the gates\n\n[next](#the-idea), [the web](https://example.org)"
+        ),
         new_code_cell(f"{rules.FIRST_LINE}\nfrom helpers import plots", execution_count=1),
         new_markdown_cell("## The idea\n\n`![](a picture)` and `[a link](nowhere.md)` as code"),
-        new_code_cell("2 * 3", execution_count=2, outputs=[new_output("execute_result", {"text/plain": "6"}, execution_count=2)]),
         new_code_cell(
-            "plots.show()", execution_count=3, outputs=[new_output("display_data", {"text/html": picture, "text/plain": "after 90 s"})]
+            "2 * 3",
+            execution_count=2,
+            outputs=[new_output("execute_result", {"text/plain": "6"}, execution_count=2)],
         ),
-        new_code_cell("model.fit()", execution_count=4, metadata={"tags": ["nbval-ignore-output"]}, outputs=[stream("took 3.1 s")]),
+        new_code_cell(
+            "plots.show()",
+            execution_count=3,
+            outputs=[
+                new_output("display_data", {"text/html": picture, "text/plain": "after 90 s"})
+            ],
+        ),
+        new_code_cell(
+            "model.fit()",
+            execution_count=4,
+            metadata={"tags": ["nbval-ignore-output"]},
+            outputs=[stream("took 3.1 s")],
+        ),
         new_code_cell("def train(model):\n    model.fit()", execution_count=5),
     ]
     return outputs.normalise(new_notebook(cells=cells))
@@ -52,7 +69,9 @@ def test_a_good_notebook_has_no_complaints(tmp_path):
 
 def test_what_is_no_noise():
     notebook = good()
-    append(printed="the 1990s, 12 spades, section 3.1, and/or, s 43210, 0x1F, \u03c1 = 0.9")(notebook)
+    append(printed="the 1990s, 12 spades, section 3.1, and/or, s 43210, 0x1F, \u03c1 = 0.9")(
+        notebook
+    )
     assert [line for rule in rules.RULES for line in rule(notebook)] == []
 
 
@@ -61,7 +80,15 @@ def append(source="x", tags=(), printed=None, **more):
 
     def change(notebook):
         shown = [stream(printed)] if printed else []
-        cell = new_code_cell(source, **{"execution_count": 6, "outputs": shown, "metadata": {"tags": list(tags)} if tags else {}, **more})
+        cell = new_code_cell(
+            source,
+            **{
+                "execution_count": 6,
+                "outputs": shown,
+                "metadata": {"tags": list(tags)} if tags else {},
+                **more,
+            },
+        )
         notebook.cells.append(cell)
 
     return change
@@ -84,7 +111,13 @@ def about(**values):
 
 def shows(**data):
     """Return a change: one more cell with an output of these kinds."""
-    return append(outputs=[new_output("display_data", {kind.replace("_", "/", 1): text for kind, text in data.items()})])
+    return append(
+        outputs=[
+            new_output(
+                "display_data", {kind.replace("_", "/", 1): text for kind, text in data.items()}
+            )
+        ]
+    )
 
 
 PROGRESS = "10%\r100%\n"
@@ -95,12 +128,26 @@ BREACHES = [
     (rules.counts_run_from_1, append(" ")),
     (rules.stored_as_make_outputs_does, append(printed=PROGRESS, tags=["nbval-ignore-output"])),
     (rules.stored_as_make_outputs_does, append(outputs=[stream("a"), stream("b")])),
-    (rules.stored_as_make_outputs_does, append(metadata={"execution": {"iopub.execute_input": "2026"}})),
+    (
+        rules.stored_as_make_outputs_does,
+        append(metadata={"execution": {"iopub.execute_input": "2026"}}),
+    ),
     (rules.stored_as_make_outputs_does, append(metadata={"papermill": {}})),
     (rules.stored_as_make_outputs_does, lambda notebook: append(id=notebook.cells[0].id)(notebook)),
-    (rules.stored_as_make_outputs_does, shows(**{"text_plain": "IntSlider(value=7)", "application_vnd.jupyter.widget-view+json": {}})),
-    (rules.stored_as_make_outputs_does, about(language_info={"name": "python", "version": "3.11.7"})),
-    (rules.stored_as_make_outputs_does, about(kernelspec={"name": "my-env", "display_name": "my-env"})),
+    (
+        rules.stored_as_make_outputs_does,
+        shows(
+            **{"text_plain": "IntSlider(value=7)", "application_vnd.jupyter.widget-view+json": {}}
+        ),
+    ),
+    (
+        rules.stored_as_make_outputs_does,
+        about(language_info={"name": "python", "version": "3.11.7"}),
+    ),
+    (
+        rules.stored_as_make_outputs_does,
+        about(kernelspec={"name": "my-env", "display_name": "my-env"}),
+    ),
     (rules.stored_as_make_outputs_does, about(widgets={"state": {}})),
     (rules.starts_with_the_agreed_lines, cell(1, source="import sys\nfrom helpers import plots")),
     (rules.starts_with_the_agreed_lines, cell(1, source=f"{rules.FIRST_LINE}\nimport tensorflow")),
@@ -112,7 +159,11 @@ BREACHES = [
     (rules.asserts_what_it_checks, write("**Check.** It is so.%%code\nassert True")),
     (
         rules.asserts_what_it_checks,
-        lambda notebook: (write("**Check.** So.")(notebook), write("And")(notebook), append("assert 1")(notebook)),
+        lambda notebook: (
+            write("**Check.** So.")(notebook),
+            write("And")(notebook),
+            append("assert 1")(notebook),
+        ),
     ),
     (rules.has_no_noise, append(printed="<object at 0x7f1234567890>")),
     (rules.has_no_noise, append(printed="read /home/someone/book.txt")),
@@ -126,7 +177,13 @@ BREACHES = [
     (rules.has_no_noise, append(printed="21,000 characters/s")),
     (rules.has_no_noise, append(printed="21,000 characters a second")),
     (rules.has_no_noise, shows(text_plain="<keras.Layer at 0x7f1234567890>")),
-    (rules.has_no_noise, append(tags=["raises-exception"], outputs=[new_output("error", ename="OSError", evalue="no file /tmp/x")])),
+    (
+        rules.has_no_noise,
+        append(
+            tags=["raises-exception"],
+            outputs=[new_output("error", ename="OSError", evalue="no file /tmp/x")],
+        ),
+    ),
     (rules.describes_its_pictures, shows(image_png="AAAA", text_plain="<Figure>")),
     (rules.describes_its_pictures, shows(**{"image_svg+xml": "<svg/>"})),
     (rules.describes_its_pictures, shows(text_html="<img src='data:'>")),

@@ -4,21 +4,34 @@ import subprocess
 import sys
 
 import nbformat
-import outputs
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+from tools import outputs
 
 
 def store(path, *sources):
     """Write a notebook of code cells that were never run."""
     cells = [new_markdown_cell("# Try"), *(new_code_cell(source) for source in sources)]
-    nbformat.write(new_notebook(cells=cells, metadata={"widgets": {}, "language_info": {"name": "python", "version": "3"}}), path)
+    nbformat.write(
+        new_notebook(
+            cells=cells,
+            metadata={"widgets": {}, "language_info": {"name": "python", "version": "3"}},
+        ),
+        path,
+    )
 
 
 def test_a_notebook_is_run_and_normalised(tmp_path):
     path = tmp_path / "00_try.ipynb"
     bar = 'for k in range(3):\n    print(f"\\r{k + 1}/3", end="", flush=True)\nprint("\\ndone")'
-    store(path, "from pathlib import Path", bar, "Path.cwd().name", 'from ipywidgets import IntSlider\nIntSlider(description="n")')
+    store(
+        path,
+        "from pathlib import Path",
+        bar,
+        "Path.cwd().name",
+        'from ipywidgets import IntSlider\nIntSlider(description="n")',
+    )
     ids = [cell.id for cell in nbformat.read(path, as_version=4).cells]
     assert outputs.main([str(path)]) == 0
 
@@ -60,7 +73,14 @@ def test_a_name_that_is_no_notebook(tmp_path):
 
 @pytest.mark.parametrize(
     "written, left",
-    [("a\rb", "b"), ("a\r\nb", "a\nb"), ("a\n50%\r100%\nb", "a\n100%\nb"), ("bar\r   \r", ""), ("12\b3", "13"), ("1\b\b\b2", "2")],
+    [
+        ("a\rb", "b"),
+        ("a\r\nb", "a\nb"),
+        ("a\n50%\r100%\nb", "a\n100%\nb"),
+        ("bar\r   \r", ""),
+        ("12\b3", "13"),
+        ("1\b\b\b2", "2"),
+    ],
 )
 def test_the_last_state_of_a_line(written, left):
     assert outputs.last_state(written) == left

@@ -23,7 +23,10 @@ def recall_batches(gap=2, count=32, seed=1):
 
 def in_double(reader):
     """Cast a reader's weights, so that differences as small as 1e-6 can be seen."""
-    for part, names in ((reader.cell, ("kernel", "recurrent_kernel", "bias")), (reader, ("out_kernel", "out_bias"))):
+    for part, names in (
+        (reader.cell, ("kernel", "recurrent_kernel", "bias")),
+        (reader, ("out_kernel", "out_bias")),
+    ):
         for name in names:
             setattr(part, name, getattr(part, name).astype(np.float64))
     return reader
@@ -40,14 +43,22 @@ class Bowl:
         self.weights = [np.full(3, size), np.array([[-2.0 * size]])]
 
     def gradients(self):
-        return 0.5 * sum(float((weight**2).sum()) for weight in self.weights), copied(self.weights), None
+        return (
+            0.5 * sum(float((weight**2).sum()) for weight in self.weights),
+            copied(self.weights),
+            None,
+        )
 
 
-# --- sentences --------------------------------------------------------------------------------------------------------
+# --- sentences ---
 
 
 def test_every_word_stands_once_and_is_reached():
-    assert COUNTRIES == list(LANGUAGES) and len(set(LANGUAGES.values())) == len(COUNTRIES) == 8 and len(set(WORDS)) == len(WORDS) == 26
+    assert (
+        COUNTRIES == list(LANGUAGES)
+        and len(set(LANGUAGES.values())) == len(COUNTRIES) == 8
+        and len(set(WORDS)) == len(WORDS) == 26
+    )
     ids, answers = sentences(3, 2000, np.random.default_rng(0))
     assert set(ids.flat) == set(range(26)) and set(answers) == set(range(8))
 
@@ -55,7 +66,11 @@ def test_every_word_stands_once_and_is_reached():
 @pytest.mark.parametrize("gap", [0, 1, 2, 3, 7, 40])
 def test_a_sentence_is_a_country_fillers_in_turn_and_the_question(gap):
     ids, answers = sentences(gap, 300, np.random.default_rng(0))
-    assert ids.shape == (300, gap + 3) and answers.shape == (300,) and ids.dtype.kind == answers.dtype.kind == "i"
+    assert (
+        ids.shape == (300, gap + 3)
+        and answers.shape == (300,)
+        and ids.dtype.kind == answers.dtype.kind == "i"
+    )
     for row, answer in zip(ids, answers, strict=True):
         opening, country, *fillers, last = [WORDS[i] for i in row]
         assert (opening, country, last) == ("in", COUNTRIES[answer], "fluent")
@@ -70,13 +85,19 @@ def test_countries_and_fillers_are_uniform_and_say_nothing_of_each_other(place):
         fillers = ids[:, 2 + place]
         counts = np.unique(np.stack([other, fillers]), axis=1, return_counts=True)[1]
         expected = len(ids) / size / len(kind)
-        assert len(counts) == size * len(kind) and abs(counts - expected).max() < 5 * np.sqrt(expected)
+        assert len(counts) == size * len(kind) and abs(counts - expected).max() < 5 * np.sqrt(
+            expected
+        )
 
 
 def test_a_seed_fixes_the_sentences_and_a_generator_goes_on():
     first, again, other = (recall_batches(5, 20, seed) for seed in (1, 1, 2))
     ids = first()[0]
-    assert np.array_equal(ids, again()[0]) and not np.array_equal(ids, other()[0]) and not np.array_equal(ids, first()[0])
+    assert (
+        np.array_equal(ids, again()[0])
+        and not np.array_equal(ids, other()[0])
+        and not np.array_equal(ids, first()[0])
+    )
 
 
 def test_a_negative_gap_is_refused():
@@ -84,7 +105,7 @@ def test_a_negative_gap_is_refused():
         sentences(-1, 2, np.random.default_rng(0))
 
 
-# --- the reader -------------------------------------------------------------------------------------------------------
+# --- the reader ---
 
 
 def test_probabilities_sum_to_one_and_rows_are_read_apart(kind):
@@ -115,43 +136,70 @@ def test_a_reader_that_is_very_sure_stays_finite(kind):
 def test_accuracy_is_the_share_of_right_answers(kind):
     reader, ids = recall_reader(kind, kernel_std=2.0), recall_batches(3, 40)()[0]
     answers = reader.probabilities(ids).argmax(axis=1)
-    assert [reader.accuracy(ids, (answers + (np.arange(40) < wrong)) % 8) for wrong in (0, 10, 40)] == [1.0, 0.75, 0.0]
+    assert [
+        reader.accuracy(ids, (answers + (np.arange(40) < wrong)) % 8) for wrong in (0, 10, 40)
+    ] == [1.0, 0.75, 0.0]
 
 
 @pytest.mark.parametrize("time", [1, 4])
 def test_gradients_equal_finite_differences(kind, time):
-    reader, rng = in_double(Reader(kind, 5, 4, hidden_size=3, kernel_std=1.0)), np.random.default_rng(2)
+    reader, rng = (
+        in_double(Reader(kind, 5, 4, hidden_size=3, kernel_std=1.0)),
+        np.random.default_rng(2),
+    )
     ids, answers = rng.integers(5, size=(6, time)), rng.integers(4, size=6)
 
     def mean_loss():
         return -np.log(reader.probabilities(ids)[np.arange(6), answers]).mean()
 
     loss, gradients, inner = reader.gradients(ids, answers)
-    assert loss == pytest.approx(mean_loss(), abs=1e-12) and len(gradients) == len(reader.weights) == 5
-    assert all(a is b for a, b in zip(gradients, inner.weights, strict=False)) and inner.states["hidden"].shape == (6, time, 3)
+    assert (
+        loss == pytest.approx(mean_loss(), abs=1e-12) and len(gradients) == len(reader.weights) == 5
+    )
+    assert all(a is b for a, b in zip(gradients, inner.weights, strict=False)) and inner.states[
+        "hidden"
+    ].shape == (6, time, 3)
     for weight, gradient in zip(reader.weights, gradients, strict=True):
-        np.testing.assert_allclose(gradient, finite_differences(mean_loss, weight), rtol=0, atol=1e-9)
+        np.testing.assert_allclose(
+            gradient, finite_differences(mean_loss, weight), rtol=0, atol=1e-9
+        )
 
 
 def test_a_quiet_reader_knows_nothing_at_the_start(kind):
-    assert recall_reader(kind).gradients(*recall_batches(10, 500)())[0] == pytest.approx(np.log(8), abs=0.15)
+    assert recall_reader(kind).gradients(*recall_batches(10, 500)())[0] == pytest.approx(
+        np.log(8), abs=0.15
+    )
 
 
 @pytest.mark.parametrize("kernel_std", [None, 0.5, 2.0])
 def test_the_size_of_the_weights_at_the_start(kind, kernel_std):
     reader = recall_reader(kind, hidden_size=64, kernel_std=kernel_std)
-    assert reader.cell.kernel.std() == pytest.approx(kernel_std or np.sqrt(2 / (len(WORDS) + 64 * kind.gates)), rel=0.07)
-    assert reader.out_kernel.std() == pytest.approx(np.sqrt(2 / (64 + 8)), rel=0.07) and not reader.out_bias.any()
+    assert reader.cell.kernel.std() == pytest.approx(
+        kernel_std or np.sqrt(2 / (len(WORDS) + 64 * kind.gates)), rel=0.07
+    )
+    assert (
+        reader.out_kernel.std() == pytest.approx(np.sqrt(2 / (64 + 8)), rel=0.07)
+        and not reader.out_bias.any()
+    )
     assert {weight.dtype for weight in reader.weights} == {np.dtype(np.float32)}
 
 
 def test_seed_and_options_reach_the_cell(kind):
     kernels = [recall_reader(kind, seed=seed).cell.kernel for seed in (3, 3, 4)]
     assert np.array_equal(*kernels[:2]) and not np.array_equal(*kernels[1:])
-    assert recall_reader(LSTMCell, hidden_size=2, forget_bias=-3.0).cell.bias.tolist() == [0, 0, -3, -3, 0, 0, 0, 0]
+    assert recall_reader(LSTMCell, hidden_size=2, forget_bias=-3.0).cell.bias.tolist() == [
+        0,
+        0,
+        -3,
+        -3,
+        0,
+        0,
+        0,
+        0,
+    ]
 
 
-# --- training ---------------------------------------------------------------------------------------------------------
+# --- training ---
 
 
 def test_one_step_of_adam_by_hand(kind):
@@ -163,17 +211,26 @@ def test_one_step_of_adam_by_hand(kind):
         np.testing.assert_allclose(new, old - 0.01 * g / (np.abs(g) + 1e-7), rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("size, clip, rate", [(1.0, 1e9, 0.1), (1.0, 1.0, 0.1), (8.0, 10.0, 3.0)], ids=["free", "clipped", "at first"])
+@pytest.mark.parametrize(
+    "size, clip, rate",
+    [(1.0, 1e9, 0.1), (1.0, 1.0, 0.1), (8.0, 10.0, 3.0)],
+    ids=["free", "clipped", "at first"],
+)
 def test_steps_equal_those_of_keras(size, clip, rate):
     from helpers.models import keras
 
-    bowl, variables = Bowl(size), [keras.Variable(weight, dtype="float64") for weight in Bowl(size).weights]
+    bowl, variables = (
+        Bowl(size),
+        [keras.Variable(weight, dtype="float64") for weight in Bowl(size).weights],
+    )
     optimizer = keras.optimizers.Adam(rate, epsilon=1e-7, global_clipnorm=clip)
     losses = train(bowl, lambda: (), steps=8, rate=rate, clip=clip)
     for _ in range(8):
         optimizer.apply([variable.value for variable in variables], variables)
     for weight, variable in zip(bowl.weights, variables, strict=True):
-        np.testing.assert_allclose(weight, variable.numpy(), rtol=0, atol=2e-4 * rate)  # Keras keeps 0.999 in 32 bits
+        np.testing.assert_allclose(
+            weight, variable.numpy(), rtol=0, atol=2e-4 * rate
+        )  # Keras keeps 0.999 in 32 bits
     assert len(losses) == 8 and losses[-1] < losses[0] == 3.5 * size**2
 
 
@@ -192,21 +249,32 @@ def test_training_in_place_lowers_the_loss_and_draws_a_batch_for_each_step(kind)
     losses = train(reader, lambda: drawn.append(draw()) or drawn[-1], steps=60, rate=1e-2)
     assert len(losses) == len(drawn) == 60 and all(type(loss) is float for loss in losses)
     assert np.mean(losses[-10:]) < 0.6 * np.mean(losses[:10])
-    assert all(now is then and now.dtype == np.float32 for now, then in zip(reader.weights, weights, strict=True))
+    assert all(
+        now is then and now.dtype == np.float32
+        for now, then in zip(reader.weights, weights, strict=True)
+    )
     assert not any(np.array_equal(now, then) for now, then in zip(weights, before, strict=True))
 
 
 def test_no_steps_change_nothing(kind):
     reader = recall_reader(kind)
     assert train(reader, None, steps=0, rate=1.0) == []
-    assert all(np.array_equal(now, then) for now, then in zip(reader.weights, recall_reader(kind).weights, strict=True))
+    assert all(
+        np.array_equal(now, then)
+        for now, then in zip(reader.weights, recall_reader(kind).weights, strict=True)
+    )
 
 
 def test_the_same_seeds_train_the_same_reader(kind):
     twins = [recall_reader(kind, kernel_std=2.0) for _ in range(3)]
-    losses = [train(twin, recall_batches(seed=seed), steps=20, rate=1e-2) for twin, seed in zip(twins, (1, 1, 2), strict=True)]
+    losses = [
+        train(twin, recall_batches(seed=seed), steps=20, rate=1e-2)
+        for twin, seed in zip(twins, (1, 1, 2), strict=True)
+    ]
     assert losses[0] == losses[1] != losses[2]
-    assert all(np.array_equal(a, b) for a, b in zip(twins[0].weights, twins[1].weights, strict=True))
+    assert all(
+        np.array_equal(a, b) for a, b in zip(twins[0].weights, twins[1].weights, strict=True)
+    )
 
 
 def test_a_short_gap_is_learned(kind):

@@ -21,9 +21,17 @@ LETTERS = "\n abcdeé☾"
 
 def random_model(layers=1, seed=0, folder=None, letters=LETTERS):
     """Make a model whose weights are not small, so that its predictions differ much."""
-    config = {"characters": letters, "hidden_size": 8, "embedding_size": 4, "layers": layers, "dropout": 0.0}
+    config = {
+        "characters": letters,
+        "hidden_size": 8,
+        "embedding_size": 4,
+        "layers": layers,
+        "dropout": 0.0,
+    }
     rng = np.random.default_rng(seed)
-    weights = [rng.normal(size=shape).astype(np.float32) for shape in weight_shapes(config).values()]
+    weights = [
+        rng.normal(size=shape).astype(np.float32) for shape in weight_shapes(config).values()
+    ]
     if folder:
         write_model(folder, config, weights)
     return CharLSTM(Vocabulary(letters), weights)
@@ -32,7 +40,9 @@ def random_model(layers=1, seed=0, folder=None, letters=LETTERS):
 def forgetful_model(probabilities):
     """Make a model that gives the same probabilities whatever it has read."""
     vocab = Vocabulary("abcdefghijklmnop"[: len(probabilities)])
-    shapes = weight_shapes({"characters": vocab.characters, "hidden_size": 1, "embedding_size": 1, "layers": 1})
+    shapes = weight_shapes(
+        {"characters": vocab.characters, "hidden_size": 1, "embedding_size": 1, "layers": 1}
+    )
     *weights, _ = [np.zeros(shape, np.float32) for shape in shapes.values()]
     return CharLSTM(vocab, [*weights, np.log(probabilities).astype(np.float32)])
 
@@ -45,7 +55,7 @@ def entropy(probabilities):
     return -(probabilities * np.log(np.maximum(probabilities, 1e-300))).sum(axis=-1)
 
 
-# --- the model --------------------------------------------------------------------------------------------------------
+# --- the model ---
 
 
 @pytest.mark.parametrize("layers", [1, 2])
@@ -62,7 +72,9 @@ def test_logits_equal_those_of_keras(layers, tmp_path):
         for t in range(80):
             logits, state = each.step(text[:, t], state)
             np.testing.assert_allclose(logits, expected[:, t], atol=1e-4)
-        np.testing.assert_allclose([part for layer in state for part in layer], expected_state, atol=1e-4)
+        np.testing.assert_allclose(
+            [part for layer in state for part in layer], expected_state, atol=1e-4
+        )
 
 
 @pytest.mark.parametrize("layers", [1, 2])
@@ -92,21 +104,33 @@ def test_next_char_probabilities():
     assert probabilities.shape == (len(LETTERS),) and (probabilities > 0).sum() == 3
     np.testing.assert_allclose(probabilities, softmax(MODEL.read("abc")[0][0], 0.5, 3))
     narrow = next_char_probabilities(MODEL, "abc", 2, 5, 0.6)
-    assert 1 < (narrow > 0).sum() < 5 and np.array_equal(narrow, softmax(MODEL.read("abc")[0][0], 2, 5, 0.6))
+    assert 1 < (narrow > 0).sum() < 5 and np.array_equal(
+        narrow, softmax(MODEL.read("abc")[0][0], 2, 5, 0.6)
+    )
 
 
-# --- prompts and lengths ----------------------------------------------------------------------------------------------
+# --- prompts and lengths ---
 
 
-@pytest.mark.parametrize("write", [lambda prompt: generate(MODEL, prompt, length=5), lambda prompt: next_char_probabilities(MODEL, prompt)])
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda prompt: generate(MODEL, prompt, length=5),
+        lambda prompt: next_char_probabilities(MODEL, prompt),
+    ],
+)
 def test_prompts_that_cannot_be_read_are_refused(write):
     with pytest.raises(ValueError, match="prompt is empty: give at least one character"):
         write("")
-    with pytest.raises(ValueError, match=r"'X' \(position 2 of the text\) is not among the 9 characters"):
+    with pytest.raises(
+        ValueError, match=r"'X' \(position 2 of the text\) is not among the 9 characters"
+    ):
         write("abXc")
 
 
-@pytest.mark.parametrize("prompt", ["a", "☾", "\n", "abcde é☾\n\n" * 1000], ids=lambda prompt: str(len(prompt)))
+@pytest.mark.parametrize(
+    "prompt", ["a", "☾", "\n", "abcde é☾\n\n" * 1000], ids=lambda prompt: str(len(prompt))
+)
 def test_prompts_of_any_length_are_read(prompt):
     text = generate(MODEL, prompt, length=7, seed=0)
     assert len(text) == 7 and set(text) <= set(LETTERS)
@@ -132,7 +156,7 @@ def test_of_no_characters_the_prompt_is_checked_all_the_same():
         generate(MODEL, "", length=0)
 
 
-# --- several prompts at once ------------------------------------------------------------------------------------------
+# --- several prompts at once ---
 
 PROMPTS = ["a", "bcde é☾\n" * 9, "ab", "a", "☾"]
 
@@ -168,7 +192,11 @@ def test_each_of_several_prompts_has_draws_and_a_state_of_its_own(layers):
 
 
 def test_a_list_of_one_is_the_prompt_alone():
-    for options in ({"seed": 1}, {"seed": 2, "temperature": 0.5}, {"seed": 2, "top_k": 4, "top_p": 0.8}):
+    for options in (
+        {"seed": 1},
+        {"seed": 2, "temperature": 0.5},
+        {"seed": 2, "top_k": 4, "top_p": 0.8},
+    ):
         assert generate(MODEL, ["abc"], 30, **options) == [generate(MODEL, "abc", 30, **options)]
 
 
@@ -179,14 +207,16 @@ def test_each_of_several_texts_is_as_long_as_asked_for(length):
 
 
 @pytest.mark.parametrize(
-    "prompts, message", [([], "list of prompts is empty"), (["a", ""], "prompt is empty"), (["a", "X"], "'X'")], ids=str
+    "prompts, message",
+    [([], "list of prompts is empty"), (["a", ""], "prompt is empty"), (["a", "X"], "'X'")],
+    ids=str,
 )
 def test_a_list_that_cannot_be_read_is_refused(prompts, message):
     with pytest.raises(ValueError, match=message):
         generate(MODEL, prompts, 3)
 
 
-# --- seeds ------------------------------------------------------------------------------------------------------------
+# --- seeds ---
 
 
 def test_the_same_seed_writes_the_same_text():
@@ -200,7 +230,7 @@ def test_the_same_seed_writes_the_same_text():
     assert write(1).startswith(generate(MODEL, "abc", length=20, seed=1))
 
 
-# --- temperature and top-k --------------------------------------------------------------------------------------------
+# --- temperature and top-k ---
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -213,17 +243,23 @@ def test_probabilities_add_up_to_one(dtype, temperature, top_k):
     assert probabilities.shape == LOGITS.shape and probabilities.min() >= 0
     np.testing.assert_allclose(probabilities.sum(axis=-1), 1, atol=1e-6)
     best = LOGITS.argmax(axis=-1)[:, None]
-    assert np.array_equal(np.take_along_axis(probabilities, best, axis=-1)[:, 0], probabilities.max(axis=-1))
+    assert np.array_equal(
+        np.take_along_axis(probabilities, best, axis=-1)[:, 0], probabilities.max(axis=-1)
+    )
 
 
 def test_temperature_one_is_the_softmax():
-    np.testing.assert_allclose(softmax(LOGITS), np.exp(LOGITS) / np.exp(LOGITS).sum(axis=-1, keepdims=True), atol=1e-12)
+    np.testing.assert_allclose(
+        softmax(LOGITS), np.exp(LOGITS) / np.exp(LOGITS).sum(axis=-1, keepdims=True), atol=1e-12
+    )
     np.testing.assert_allclose(softmax(LOGITS, 0.5), softmax(2 * LOGITS), atol=1e-12)
     np.testing.assert_allclose(softmax(LOGITS + 1000), softmax(LOGITS), atol=1e-12)
 
 
 def test_heat_adds_entropy():
-    entropies = np.array([entropy(softmax(LOGITS, temperature)) for temperature in (0, 0.1, 0.5, 1, 2, 10, 1e9)])
+    entropies = np.array(
+        [entropy(softmax(LOGITS, temperature)) for temperature in (0, 0.1, 0.5, 1, 2, 10, 1e9)]
+    )
     assert (np.diff(entropies, axis=0) > 0).all()
     assert (entropies[0] == 0).all()
     np.testing.assert_allclose(entropies[-1], np.log(20), atol=1e-6)
@@ -236,7 +272,9 @@ def test_top_k_keeps_the_k_most_likely_in_proportion(top_k):
     for row, whole in zip(kept, every, strict=True):
         best = np.argsort(whole)[-top_k:]
         np.testing.assert_allclose(row[best], whole[best] / whole[best].sum(), atol=1e-12)
-    np.testing.assert_allclose(softmax(LOGITS, 0.3, top_k), softmax(np.where(kept > 0, LOGITS, -np.inf), 0.3), atol=1e-12)
+    np.testing.assert_allclose(
+        softmax(LOGITS, 0.3, top_k), softmax(np.where(kept > 0, LOGITS, -np.inf), 0.3), atol=1e-12
+    )
 
 
 def test_the_first_of_equals_wins_at_temperature_zero():
@@ -245,7 +283,11 @@ def test_the_first_of_equals_wins_at_temperature_zero():
 
 @pytest.mark.parametrize("temperature", [-1, -1e-9, np.nan, np.inf, -np.inf])
 def test_temperatures_that_make_no_sense_are_refused(temperature):
-    for act in (lambda t: softmax(LOGITS, t), lambda t: generate(MODEL, "a", 3, t), lambda t: next_char_probabilities(MODEL, "a", t)):
+    for act in (
+        lambda t: softmax(LOGITS, t),
+        lambda t: generate(MODEL, "a", 3, t),
+        lambda t: next_char_probabilities(MODEL, "a", t),
+    ):
         with pytest.raises(ValueError, match="temperature is 0 or a positive finite number, not"):
             act(temperature)
 
@@ -253,22 +295,28 @@ def test_temperatures_that_make_no_sense_are_refused(temperature):
 @pytest.mark.parametrize("top_k", [0, -1, 10, 2.5, np.nan, np.inf])
 def test_top_k_that_makes_no_sense_is_refused(top_k):
     for temperature in (0, 1):
-        with pytest.raises(ValueError, match=f"whole number from 1 to the size of the vocabulary, 9, not {top_k}"):
+        with pytest.raises(
+            ValueError, match=f"whole number from 1 to the size of the vocabulary, 9, not {top_k}"
+        ):
             generate(MODEL, "a", 3, temperature, top_k)
 
 
-# --- top-p ------------------------------------------------------------------------------------------------------------
+# --- top-p ---
 
 
 def nucleus(probabilities, top_p):
     """Keep the fewest that sum to `top_p`, likeliest first, the first of equals: the plain way, for one row."""
     ranked = sorted(range(len(probabilities)), key=lambda i: (-probabilities[i], i))
-    size = next((n for n in range(1, len(ranked)) if sum(probabilities[ranked[:n]]) >= top_p), len(ranked))
+    size = next(
+        (n for n in range(1, len(ranked)) if sum(probabilities[ranked[:n]]) >= top_p), len(ranked)
+    )
     kept = np.where(np.isin(np.arange(len(ranked)), ranked[:size]), probabilities, 0)
     return kept / kept.sum()
 
 
-@pytest.mark.parametrize("temperature, top_k", [(1, None), (0.3, None), (3, None), (1, 5), (3, 12), (0, None)])
+@pytest.mark.parametrize(
+    "temperature, top_k", [(1, None), (0.3, None), (3, None), (1, 5), (3, 12), (0, None)]
+)
 @pytest.mark.parametrize("top_p", [1e-300, 0.1, 0.37, 0.7, 0.95, 0.999, 1.0])
 def test_top_p_equals_the_plain_way_after_temperature_and_top_k(temperature, top_k, top_p):
     whole = softmax(LOGITS, temperature, top_k)
@@ -280,32 +328,52 @@ def test_top_p_equals_the_plain_way_after_temperature_and_top_k(temperature, top
 def test_the_order_of_temperature_top_k_and_top_p_matters():
     half, odds = np.log([0.2, 0.5, 0.3]), np.log([0.6, 0.3, 0.1])
     assert (softmax(half, top_p=0.6) > 0).tolist() == [False, True, True]
-    assert (softmax(half, top_k=2, top_p=0.6) > 0).tolist() == [False, True, False]  # of two, the first has 0.625
-    assert [(softmax(odds, temperature, top_p=0.7) > 0).sum() for temperature in (0.5, 1, 100)] == [1, 2, 3]
+    assert (softmax(half, top_k=2, top_p=0.6) > 0).tolist() == [
+        False,
+        True,
+        False,
+    ]  # of two, the first has 0.625
+    assert [(softmax(odds, temperature, top_p=0.7) > 0).sum() for temperature in (0.5, 1, 100)] == [
+        1,
+        2,
+        3,
+    ]
 
 
 def test_top_p_of_one_changes_nothing_and_a_tiny_one_keeps_the_favourite():
     for logits in (LOGITS, LOGITS.astype(np.float32), 50 * LOGITS, 0 * LOGITS):
         for options in ({}, {"temperature": 0.1}, {"top_k": 3}):
             assert np.array_equal(softmax(logits, **options, top_p=1), softmax(logits, **options))
-            assert np.array_equal(softmax(logits, **options, top_p=1e-300), softmax(logits, temperature=0))
+            assert np.array_equal(
+                softmax(logits, **options, top_p=1e-300), softmax(logits, temperature=0)
+            )
 
 
 def test_of_equals_top_p_keeps_the_first():
     for top_p, kept in {0.25: 1, 0.26: 2, 0.5: 2, 0.51: 3, 0.75: 3, 0.76: 4}.items():
         assert softmax(np.zeros(4), top_p=top_p).tolist() == [1 / kept] * kept + [0] * (4 - kept)
-    assert (softmax(np.log([0.2, 0.4, 0.2, 0.2]), top_p=0.5) > 0).tolist() == [True, True, False, False]
+    assert (softmax(np.log([0.2, 0.4, 0.2, 0.2]), top_p=0.5) > 0).tolist() == [
+        True,
+        True,
+        False,
+        False,
+    ]
 
 
 @pytest.mark.parametrize("top_p", [0, -0.1, 1.5, np.nan, np.inf])
 def test_top_p_that_makes_no_sense_is_refused(top_p):
     for temperature in (0, 1):
-        for act in (generate, lambda model, prompt, _, *options: next_char_probabilities(model, prompt, *options)):
-            with pytest.raises(ValueError, match=f"top_p is a probability above 0 and at most 1, not {top_p}"):
+        for act in (
+            generate,
+            lambda model, prompt, _, *options: next_char_probabilities(model, prompt, *options),
+        ):
+            with pytest.raises(
+                ValueError, match=f"top_p is a probability above 0 and at most 1, not {top_p}"
+            ):
                 act(MODEL, "a", 3, temperature, None, top_p)
 
 
-# --- draws ------------------------------------------------------------------------------------------------------------
+# --- draws ---
 
 ODDS = np.array([0.02, 0.3, 0.005, 0.25, 0.1, 0.2, 0.125])
 
@@ -313,7 +381,14 @@ ODDS = np.array([0.02, 0.3, 0.005, 0.25, 0.1, 0.2, 0.125])
 @pytest.mark.parametrize("prompts", ["a", ["a"] * 100], ids=["one prompt", "a hundred"])
 @pytest.mark.parametrize(
     "temperature, top_k, top_p",
-    [(1, None, None), (0.5, None, None), (2, None, None), (1, 3, None), (0.7, 5, None), (2, 6, 0.6)],
+    [
+        (1, None, None),
+        (0.5, None, None),
+        (2, None, None),
+        (1, 3, None),
+        (0.7, 5, None),
+        (2, 6, 0.6),
+    ],
 )
 def test_characters_are_drawn_as_often_as_probable(temperature, top_k, top_p, prompts):
     model, draws = forgetful_model(ODDS), 20_000
@@ -321,7 +396,9 @@ def test_characters_are_drawn_as_often_as_probable(temperature, top_k, top_p, pr
     if top_k:
         expected[np.argsort(ODDS)[:-top_k]] = 0
     expected = draws * nucleus(expected / expected.sum(), top_p or 1)
-    text = "".join(generate(model, prompts, draws // len(prompts), temperature, top_k, top_p, seed=1))
+    text = "".join(
+        generate(model, prompts, draws // len(prompts), temperature, top_k, top_p, seed=1)
+    )
     seen = np.bincount(model.vocab.encode(text), minlength=len(ODDS))
     assert (seen[expected == 0] == 0).all()
     possible = expected > 0
@@ -347,7 +424,7 @@ def test_no_chance_draws_what_is_impossible(chance):
     assert set(write([1e-30, 0.6, 0.4, 1e-30], temperature=0.1)) <= set("bc") or chance == 0
 
 
-# --- beam search ------------------------------------------------------------------------------------------------------
+# --- beam search ---
 
 
 def true_bits(model, prompt, text):
@@ -363,15 +440,21 @@ def true_bits(model, prompt, text):
 def exhaustive(model, prompt, length):
     """Return every text of a length with its bits, the most probable first."""
     texts = map("".join, itertools.product(model.vocab.characters, repeat=length))
-    return sorted(((text, true_bits(model, prompt, text)) for text in texts), key=lambda found: found[1])
+    return sorted(
+        ((text, true_bits(model, prompt, text)) for text in texts), key=lambda found: found[1]
+    )
 
 
 def assert_same_ranking(found, expected):
     assert [text for text, _ in found] == [text for text, _ in expected]
-    np.testing.assert_allclose([bits for _, bits in found], [bits for _, bits in expected], atol=1e-4)
+    np.testing.assert_allclose(
+        [bits for _, bits in found], [bits for _, bits in expected], atol=1e-4
+    )
 
 
-@pytest.mark.parametrize("layers, seed, length", [(1, 0, 4), (1, 1, 5), (2, 2, 4), (2, 3, 1), (1, 4, 2)])
+@pytest.mark.parametrize(
+    "layers, seed, length", [(1, 0, 4), (1, 1, 5), (2, 2, 4), (2, 3, 1), (1, 4, 2)]
+)
 def test_with_enough_beams_the_search_is_exhaustive(layers, seed, length):
     model = random_model(layers, seed, letters="abc")
     every = exhaustive(model, "cab", length)
@@ -400,7 +483,9 @@ def test_what_few_beams_find(layers, beams):
 
 
 def test_one_beam_is_greedy_on_a_long_way():
-    assert beam_search(MODEL, "abc ☾", 50, beams=1)[0][0] == generate(MODEL, "abc ☾", 50, temperature=0)
+    assert beam_search(MODEL, "abc ☾", 50, beams=1)[0][0] == generate(
+        MODEL, "abc ☾", 50, temperature=0
+    )
 
 
 @pytest.mark.parametrize(
@@ -418,7 +503,7 @@ def test_a_search_that_makes_no_sense_is_refused(prompt, length, beams, message)
         beam_search(MODEL, prompt, length, beams)
 
 
-# --- the command ------------------------------------------------------------------------------------------------------
+# --- the command ---
 
 
 @pytest.fixture
@@ -473,5 +558,7 @@ def test_command_says_in_a_line_what_is_wrong(folder, monkeypatch, capsys, argum
     monkeypatch.setattr(sys, "argv", ["sampling", "--model", "tiny", "--prompt", "a", *arguments])
     with pytest.raises(SystemExit) as end:
         runpy.run_module("helpers.sampling", run_name="__main__")
-    assert re.fullmatch(f"helpers.sampling: {message}.*", end.value.code)  # Python prints it and exits with 1
+    assert re.fullmatch(
+        f"helpers.sampling: {message}.*", end.value.code
+    )  # Python prints it and exits with 1
     assert capsys.readouterr().out == ""

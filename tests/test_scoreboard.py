@@ -13,7 +13,15 @@ import pytest
 
 from helpers import scoreboard
 from helpers import text as texts
-from helpers.scoreboard import CopyAudit, baselines, compressor_bits, ngram_bits, table, uniform_bits, witten_bell
+from helpers.scoreboard import (
+    CopyAudit,
+    baselines,
+    compressor_bits,
+    ngram_bits,
+    table,
+    uniform_bits,
+    witten_bell,
+)
 from helpers.text import Vocabulary, split_tail
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -25,10 +33,12 @@ def random_text(letters, length, seed=0):
 
 
 def windows(ids, context, pad):
-    return np.lib.stride_tricks.sliding_window_view(np.concatenate([np.full(context, pad), ids]), context + 1)
+    return np.lib.stride_tricks.sliding_window_view(
+        np.concatenate([np.full(context, pad), ids]), context + 1
+    )
 
 
-# --- the n-gram model -------------------------------------------------------------------------------------------------
+# --- the n-gram model ---
 
 
 @pytest.mark.parametrize("length", [0, 1, 2, 3, 5])
@@ -55,12 +65,16 @@ def test_hand_computed():
     # After ba (once, before b):       P(c|ba) = (0 + 1 * 1/27) / 2 = 1/54
     assert uniform_bits("abab", "ac") == pytest.approx(math.log2(3))
     for context, first, second in [(0, 4 / 9, 1 / 9), (1, 13 / 18, 1 / 27), (2, 31 / 36, 1 / 54)]:
-        assert ngram_bits("abab", "ac", context) == pytest.approx(-(math.log2(first) + math.log2(second)) / 2)
+        assert ngram_bits("abab", "ac", context) == pytest.approx(
+            -(math.log2(first) + math.log2(second)) / 2
+        )
 
 
 def test_a_context_longer_than_the_text_changes_nothing():
     # "bab" was seen nowhere but before the end of the text: everything is left to the context of 2 (see above).
-    assert 2 ** -ngram_bits("abab", "a", 2) == pytest.approx((1 + 3 / 4) / 2)  # alphabet {a, b}: P(a|b) = 3/4
+    assert 2 ** -ngram_bits("abab", "a", 2) == pytest.approx(
+        (1 + 3 / 4) / 2
+    )  # alphabet {a, b}: P(a|b) = 3/4
     for context in (3, 4, 8):
         assert ngram_bits("abab", "a", context) == ngram_bits("abab", "a", 2)
 
@@ -70,7 +84,9 @@ def test_equals_a_plain_dictionary_version(context):
     text = random_text("aaabbc d", 900, seed=1)
     train, held_out = text[:800], text[800:] + "e"
     alphabet = set(train + held_out)
-    counts = {n: Counter(train[i : i + n + 1] for i in range(len(train) - n)) for n in range(context + 1)}
+    counts = {
+        n: Counter(train[i : i + n + 1] for i in range(len(train) - n)) for n in range(context + 1)
+    }
 
     def probability(history, character):
         shorter = probability(history[1:], character) if history else 1 / len(alphabet)
@@ -81,7 +97,10 @@ def test_equals_a_plain_dictionary_version(context):
         return (counts[len(history)][history + character] + t * shorter) / (n + t)
 
     everything = train + held_out
-    bits = [-math.log2(probability(everything[i - context : i], everything[i])) for i in range(len(train), len(everything))]
+    bits = [
+        -math.log2(probability(everything[i - context : i], everything[i]))
+        for i in range(len(train), len(everything))
+    ]
     assert ngram_bits(train, held_out, context) == pytest.approx(np.mean(bits), abs=1e-12)
 
 
@@ -105,7 +124,9 @@ def test_a_new_character_costs_finitely_many_bits():
 
 def test_the_context_of_the_first_character_is_the_end_of_train():
     train = "xaybxayb" * 20  # a comes after x, b after y
-    assert ngram_bits(train + "x", "a", context=1) < 0.2 < 3 < ngram_bits(train + "y", "a", context=1)
+    assert (
+        ngram_bits(train + "x", "a", context=1) < 0.2 < 3 < ngram_bits(train + "y", "a", context=1)
+    )
 
 
 def test_random_text_costs_the_logarithm_of_its_alphabet():
@@ -117,7 +138,7 @@ def test_random_text_costs_the_logarithm_of_its_alphabet():
         assert 3.97 < compressor_bits(train, held_out, name) < 5, name
 
 
-# --- the compressors --------------------------------------------------------------------------------------------------
+# --- the compressors ---
 
 
 @pytest.mark.parametrize("name", ["zlib", "bz2", "xz", "ppmd"])
@@ -132,7 +153,9 @@ def test_bits_are_counted_per_character_in_either_encoding(name):
     text = random_text("abcdefghijklmnop", 20_000)
     plain = compressor_bits(*split_tail(text), name)
     latin = compressor_bits(*split_tail(text.translate({ord("a"): "é"})), name)
-    greek = compressor_bits(*split_tail(text.translate({ord("a") + i: chr(ord("α") + i) for i in range(16)})), name)
+    greek = compressor_bits(
+        *split_tail(text.translate({ord("a") + i: chr(ord("α") + i) for i in range(16)})), name
+    )
     assert latin == pytest.approx(plain, abs=0.2)  # one byte for a character, as before
     assert plain - 0.2 < greek < plain + 1.5  # two bytes for a character, of which one tells little
 
@@ -142,10 +165,14 @@ def test_bits_are_never_negative():
     assert min(compressor_bits("a" * length, "a", "zlib") for length in range(1, 20)) == 0
 
 
-# --- small and empty texts --------------------------------------------------------------------------------------------
+# --- small and empty texts ---
 
 
-@pytest.mark.parametrize("text", ["ab", "aa", "abcdefghij", "a" * 10, "a" * 5000, "Dracula ☾ 😀 ñ", "\x00\x01" * 9, "\n\n\n"], ids=ascii)
+@pytest.mark.parametrize(
+    "text",
+    ["ab", "aa", "abcdefghij", "a" * 10, "a" * 5000, "Dracula ☾ 😀 ñ", "\x00\x01" * 9, "\n\n\n"],
+    ids=ascii,
+)
 def test_any_text_that_can_be_split_has_finite_rows(text):
     train, held_out = split_tail(text, fraction=0.5)
     rows = baselines(train, held_out)
@@ -178,7 +205,7 @@ def test_what_makes_no_sense_is_refused():
         compressor_bits("abc", "abc", "rar")
 
 
-# --- what was copied --------------------------------------------------------------------------------------------------
+# --- what was copied ---
 
 
 def one_line(text):
@@ -191,7 +218,9 @@ def test_an_audit_equals_comparing_every_place_with_every_other(span):
     for _ in range(300):
         source, page = (random_text("aaab \n", rng.integers(0, 15), rng) for _ in range(2))
         audit, plain, text = CopyAudit(source, span), one_line(source), one_line(page)
-        pieces = [text[i:j] for i in range(len(text)) for j in range(i + 1, len(text) + 1)]  # the first begins first
+        pieces = [
+            text[i:j] for i in range(len(text)) for j in range(i + 1, len(text) + 1)
+        ]  # the first begins first
         longest = max((piece for piece in pieces if piece in plain), key=len, default="")
         assert audit.longest(page) == longest
         lengths.add(len(longest) - span)
@@ -205,7 +234,10 @@ def test_an_audit_equals_comparing_every_place_with_every_other(span):
 
 
 def test_line_breaks_count_as_spaces_on_both_sides():
-    source, page = "I am all in a sea of wonders. I doubt; I fear.", "He was all in a sea of wonders, and why not?"
+    source, page = (
+        "I am all in a sea of wonders. I doubt; I fear.",
+        "He was all in a sea of wonders, and why not?",
+    )
     for blank in ("\n", " \n\n  "):
         broken_source, broken_page = (text.replace(" ", blank) + "\n" for text in (source, page))
         for audit, text in ((CopyAudit(broken_source), page), (CopyAudit(source), broken_page)):
@@ -218,19 +250,31 @@ def test_an_audit_of_a_copy_and_of_nothing():
     audit = CopyAudit(text)
     assert audit.share(text) == audit.share(text[100:300]) == 1
     assert audit.longest(text[100:300]) == one_line(text[100:300])
-    assert audit.share("XYZ" * 20) == 0 and audit.longest("XYZ" * 20) == audit.longest("") == audit.longest("\n") == ""
-    assert CopyAudit("").longest(text) == "" and CopyAudit("").share(text) == 0 == CopyAudit("short").share(text)
+    assert (
+        audit.share("XYZ" * 20) == 0
+        and audit.longest("XYZ" * 20) == audit.longest("") == audit.longest("\n") == ""
+    )
+    assert CopyAudit("").longest(text) == "" and CopyAudit("").share(text) == 0 == CopyAudit(
+        "short"
+    ).share(text)
     assert audit.longest(text[50:60].strip()) == one_line(text[50:60])  # shorter than a span
-    for short, length in {"": 0, "\n" * 30: 0, "one \n\n line" + "\n" * 20: 8, "x" * 19: 19}.items():
+    for short, length in {
+        "": 0,
+        "\n" * 30: 0,
+        "one \n\n line" + "\n" * 20: 8,
+        "x" * 19: 19,
+    }.items():
         with pytest.raises(ValueError, match=f"text of {length} characters has no span of 20"):
             audit.share(short)
 
 
-# --- the table and the command ----------------------------------------------------------------------------------------
+# --- the table and the command ---
 
 
 def test_table_is_sorted_aligned_and_stable():
-    assert table({"b": 2.151, "PPMd, order 8": 1.9243, "a": 2.149, "uniform": 16.5}).split("\n") == [
+    assert table({"b": 2.151, "PPMd, order 8": 1.9243, "a": 2.149, "uniform": 16.5}).split(
+        "\n"
+    ) == [
         "| model         | bits per character |",
         "|:--------------|-------------------:|",
         "| uniform       |              16.50 |",
@@ -271,7 +315,9 @@ def corpus(monkeypatch, tmp_path):
         return {"good": 1.25, "broken": math.nan}[model]
 
     monkeypatch.setitem(sys.modules, "helpers.models", SimpleNamespace(load_model=load_model))
-    monkeypatch.setitem(sys.modules, "helpers.training", SimpleNamespace(bits_per_char=bits_per_char))
+    monkeypatch.setitem(
+        sys.modules, "helpers.training", SimpleNamespace(bits_per_char=bits_per_char)
+    )
     monkeypatch.setattr(texts, "load_corpus", lambda name, fallback=None: text)
     monkeypatch.setattr(scoreboard, "MODELS", tmp_path)
     return SimpleNamespace(text=text, folder=tmp_path, calls=calls)
@@ -316,16 +362,28 @@ def test_command_adds_a_row_for_each_model_and_a_line_for_each_that_fails(corpus
 def test_command_scores_a_model_that_was_really_saved(monkeypatch, tmp_path, capsys):
     from helpers.models import build_char_model, save_model
 
-    save_model(build_char_model(vocab_size=8, hidden_size=4, embedding_size=4), Vocabulary("abcdefgh"), tmp_path / "tiny")
-    save_model(build_char_model(vocab_size=8, hidden_size=4, embedding_size=4), Vocabulary("abcdefgh"), tmp_path / "torn")
+    save_model(
+        build_char_model(vocab_size=8, hidden_size=4, embedding_size=4),
+        Vocabulary("abcdefgh"),
+        tmp_path / "tiny",
+    )
+    save_model(
+        build_char_model(vocab_size=8, hidden_size=4, embedding_size=4),
+        Vocabulary("abcdefgh"),
+        tmp_path / "torn",
+    )
     weights = tmp_path / "torn" / "weights.npz"
     weights.write_bytes(weights.read_bytes()[:500])
-    monkeypatch.setattr(texts, "load_corpus", lambda name, fallback=None: random_text("abcdefgh", 2000))
+    monkeypatch.setattr(
+        texts, "load_corpus", lambda name, fallback=None: random_text("abcdefgh", 2000)
+    )
     monkeypatch.setattr(scoreboard, "MODELS", tmp_path)
     scoreboard.main([])
     lines = capsys.readouterr().out.splitlines()
     row = next(line for line in lines if line.startswith("| model tiny"))
-    assert float(row.split("|")[2]) == pytest.approx(3, abs=1)  # untrained: about the logarithm of the alphabet
+    assert float(row.split("|")[2]) == pytest.approx(
+        3, abs=1
+    )  # untrained: about the logarithm of the alphabet
     assert lines[-1].startswith("No row for the model torn: ") and "damaged" in lines[-1]
 
 
@@ -333,7 +391,10 @@ def test_command_says_what_is_wrong_with_the_corpus(corpus, capsys, monkeypatch)
     def unavailable(name, fallback=None):
         raise OSError("Dracula is not here. Three ways on: ...")
 
-    for load_corpus, message in [(unavailable, "Three ways on"), (lambda *a, **k: "ab", "cannot be split")]:
+    for load_corpus, message in [
+        (unavailable, "Three ways on"),
+        (lambda *a, **k: "ab", "cannot be split"),
+    ]:
         monkeypatch.setattr(texts, "load_corpus", load_corpus)
         with pytest.raises(SystemExit) as end:
             scoreboard.main([])
@@ -344,14 +405,18 @@ def test_command_says_what_is_wrong_with_the_corpus(corpus, capsys, monkeypatch)
 
 def test_baselines_do_without_tensorflow():
     code = "import sys; from helpers.scoreboard import baselines; baselines('a', 'b'); print('tensorflow' in sys.modules)"
-    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     assert run.stdout == "False\n"
 
 
-# --- the real book ----------------------------------------------------------------------------------------------------
+# --- the real book ---
 
 
-@pytest.mark.skipif(not BOOK.exists(), reason="Dracula is not in data/texts/ (make data fetches it)")
+@pytest.mark.skipif(
+    not BOOK.exists(), reason="Dracula is not in data/texts/ (make data fetches it)"
+)
 def test_dracula_comes_out_as_the_design_measured():
     text = texts.load_corpus("dracula")
     train, held_out = split_tail(text)

@@ -27,7 +27,9 @@ def test_a_shipped_model_is_small_has_a_card_and_writes(name):
     assert len(generate(CharLSTM.load(name), "The ", length=50, temperature=0.7, seed=0)) == 50
 
 
-@pytest.mark.parametrize(("name", "at_most"), [("dracula", 1.85), ("dracula_256", 2.0), ("speeches", 1.72)])  # PPMd: 1.92, 1.72
+@pytest.mark.parametrize(
+    ("name", "at_most"), [("dracula", 1.85), ("dracula_256", 2.0), ("speeches", 1.72)]
+)  # PPMd: 1.92, 1.72
 def test_a_shipped_model_scores_what_its_card_says(name, at_most):
     from helpers.models import load_model
     from helpers.training import bits_per_char
@@ -49,6 +51,14 @@ def test_the_table_of_transfer_is_whole_and_shows_what_notebook_07_says():
     sizes = list(scores["scratch"])
     assert sizes[:3] == ["25000", "100000", "400000"] and len(sizes) == 4
     assert all(list(scores[how]) == sizes for how in ("fine-tuned", "frozen"))
-    gain = [scores["scratch"][size]["addresses"] - scores["fine-tuned"][size]["addresses"] for size in sizes]
+    gain = [
+        scores["scratch"][size]["addresses"] - scores["fine-tuned"][size]["addresses"]
+        for size in sizes
+    ]
     assert gain[0] > 5 * gain[2] > 0
-    assert all(scores["fine-tuned"][size]["dracula"] > scores["frozen"][size]["dracula"] > scores["before"]["dracula"] for size in sizes)
+    assert all(
+        scores["fine-tuned"][size]["dracula"]
+        > scores["frozen"][size]["dracula"]
+        > scores["before"]["dracula"]
+        for size in sizes
+    )

@@ -5,12 +5,21 @@ import pytest
 
 from helpers import text as texts
 from helpers.corpora import load_corpus, load_speeches
-from helpers.text import Vocabulary, load_split, make_streams, make_windows, split_speeches, split_tail
+from helpers.text import (
+    Vocabulary,
+    load_split,
+    make_streams,
+    make_windows,
+    split_speeches,
+    split_tail,
+)
 
-# --- vocabulary -------------------------------------------------------------------------------------------------------
+# --- vocabulary ---
 
 
-@pytest.mark.parametrize("text", ["hello", "a", "aaaa", 'naïve £5\n\t"quoted"', "語 ☾ 😀 é e\u0301"], ids=ascii)
+@pytest.mark.parametrize(
+    "text", ["hello", "a", "aaaa", 'naïve £5\n\t"quoted"', "語 ☾ 😀 é e\u0301"], ids=ascii
+)
 def test_round_trip(text):
     vocab = Vocabulary.from_text(text)
     assert vocab.characters == "".join(sorted(set(text)))
@@ -65,13 +74,18 @@ def test_save_and_load(tmp_path):
     vocab = Vocabulary.from_text('"\\\n\x00é☾😀')
     vocab.save(tmp_path / "vocab.json")
     assert Vocabulary.load(tmp_path / "vocab.json") == vocab
-    assert Vocabulary.load(str(tmp_path / "vocab.json")).encode("☾").tolist() == vocab.encode("☾").tolist()
+    assert (
+        Vocabulary.load(str(tmp_path / "vocab.json")).encode("☾").tolist()
+        == vocab.encode("☾").tolist()
+    )
 
 
-# --- the held-out tail ------------------------------------------------------------------------------------------------
+# --- the held-out tail ---
 
 
-@pytest.mark.parametrize("length, tail", [(10, 1), (11, 1), (19, 2), (1000, 100), (841_924, 84_192)])
+@pytest.mark.parametrize(
+    "length, tail", [(10, 1), (11, 1), (19, 2), (1000, 100), (841_924, 84_192)]
+)
 def test_tail_is_the_contiguous_last_tenth(length, tail):
     text = np.arange(length)
     train, held_out = split_tail(text)
@@ -83,13 +97,16 @@ def test_tail_of_a_string_is_a_string():
     assert split_tail("abcd", fraction=0.5) == ("ab", "cd")
 
 
-@pytest.mark.parametrize("text, fraction", [("", 0.1), ("a", 0.1), ("abc", 0.1), ("abc", 0), ("abc", 1), ("abc", -1), ("abc", 2)])
+@pytest.mark.parametrize(
+    "text, fraction",
+    [("", 0.1), ("a", 0.1), ("abc", 0.1), ("abc", 0), ("abc", 1), ("abc", -1), ("abc", 2)],
+)
 def test_split_that_leaves_a_part_empty_is_refused(text, fraction):
     with pytest.raises(ValueError, match=f"{len(text)} characters cannot be split"):
         split_tail(text, fraction)
 
 
-# --- held-out addresses -----------------------------------------------------------------------------------------------
+# --- held-out addresses ---
 
 
 @pytest.mark.parametrize("number", [0, 3, 4, 9, 10, 34])
@@ -109,7 +126,11 @@ def test_the_split_of_the_speeches_cuts_none_and_loses_none():
 
 def test_of_any_other_corpus_the_tail_is_held_out(tmp_path, monkeypatch):
     (tmp_path / "own.txt").write_text("0123456789" * 5)
-    assert load_split(tmp_path / "own.txt") == load_split(str(tmp_path / "own.txt")) == split_tail("0123456789" * 5)
+    assert (
+        load_split(tmp_path / "own.txt")
+        == load_split(str(tmp_path / "own.txt"))
+        == split_tail("0123456789" * 5)
+    )
     monkeypatch.setattr(texts, "load_corpus", lambda *asked: [*asked] * 5)
     assert load_split("dracula", fallback="mine.txt") == split_tail(["dracula", "mine.txt"] * 5)
 
@@ -120,17 +141,24 @@ def test_speeches_that_stand_in_for_another_corpus_are_split_as_speeches(monkeyp
     assert load_split("dracula", fallback="speeches") == load_split("speeches")
 
 
-# --- streams ----------------------------------------------------------------------------------------------------------
+# --- streams ---
 
 
-@pytest.mark.parametrize("length, batch_size, seq_len", [(100, 3, 4), (97, 3, 4), (98, 3, 4), (13, 3, 4), (2, 1, 1), (50, 1, 7)])
+@pytest.mark.parametrize(
+    "length, batch_size, seq_len",
+    [(100, 3, 4), (97, 3, 4), (98, 3, 4), (13, 3, 4), (2, 1, 1), (50, 1, 7)],
+)
 def test_streams_run_on_and_targets_come_next(length, batch_size, seq_len):
     inputs, targets = make_streams(np.arange(length), batch_size, seq_len)
     batches = (length - 1) // (batch_size * seq_len)
     assert inputs.shape == targets.shape == (batches, batch_size, seq_len)
-    assert np.array_equal(targets, inputs + 1)  # in this text, the next character is the number plus 1
+    assert np.array_equal(
+        targets, inputs + 1
+    )  # in this text, the next character is the number plus 1
     # Row b, read from batch to batch, is one contiguous stretch; the stretches follow each other without gap or overlap.
-    assert np.array_equal(inputs.transpose(1, 0, 2).reshape(-1), np.arange(batches * batch_size * seq_len))
+    assert np.array_equal(
+        inputs.transpose(1, 0, 2).reshape(-1), np.arange(batches * batch_size * seq_len)
+    )
     assert targets.max() < length
 
 
@@ -147,7 +175,7 @@ def test_streams_of_too_short_a_text_are_refused(length):
         make_streams(np.arange(length), batch_size=3, seq_len=4)
 
 
-# --- windows ----------------------------------------------------------------------------------------------------------
+# --- windows ---
 
 
 @pytest.mark.parametrize("length, seq_len", [(10, 3), (4, 3), (2, 1), (1000, 100)])

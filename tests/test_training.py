@@ -36,7 +36,17 @@ def train(folder=None, sizes=(), vocab=VOCAB, ids=TRAIN, held_out=HELD_OUT, **op
     """Train a tiny model; return what was measured, and the model."""
     model = build_char_model(len(vocab), **SIZES | dict(sizes))
     budget = {} if {"epochs", "minutes"} & set(options) else {"steps": STEPS}
-    options = {"batch_size": 2, "seq_len": 8, "warmup_steps": 5, "evaluations": 3, "prompt": vocab.characters[0]} | budget | options
+    options = (
+        {
+            "batch_size": 2,
+            "seq_len": 8,
+            "warmup_steps": 5,
+            "evaluations": 3,
+            "prompt": vocab.characters[0],
+        }
+        | budget
+        | options
+    )
     return fit(model, vocab, ids, held_out, folder=folder, progress_bar=False, **options), model
 
 
@@ -78,7 +88,7 @@ def finished(tmp_path_factory):
     return folder, *train(folder)
 
 
-# --- bits per character -----------------------------------------------------------------------------------------------
+# --- bits per character ---
 
 
 def random_model(memory=True, layers=1):
@@ -108,10 +118,15 @@ def random_ids(length, seed=1):
 
 
 @pytest.mark.parametrize(
-    "length, context, layers", [(2, 0, 1), (1, 1, 1), (1, 60, 1), (257, 0, 1), (300, 1, 1), (300, 128, 1), (300, 50, 2)]
+    "length, context, layers",
+    [(2, 0, 1), (1, 1, 1), (1, 60, 1), (257, 0, 1), (300, 1, 1), (300, 128, 1), (300, 50, 2)],
 )
 def test_bits_of_a_short_text(length, context, layers):
-    model, ids, before = random_model(layers=layers), random_ids(length), random_ids(context, seed=2)
+    model, ids, before = (
+        random_model(layers=layers),
+        random_ids(length),
+        random_ids(context, seed=2),
+    )
     expected = losses_in_bits(model, [*before, *ids])[-length if context else None :].mean()
     assert bits_per_char(model, ids, context=before) == pytest.approx(expected, abs=1e-4)
 
@@ -123,12 +138,16 @@ def test_of_a_long_context_the_end_is_read():
     assert bits_per_char(model, ids) != pytest.approx(expected, abs=1e-4)
 
 
-@pytest.mark.parametrize("length, context", [(256, 0), (257, 0), (1000, 1), (1001, 7), (1002, 16), (5003, 500)])
+@pytest.mark.parametrize(
+    "length, context", [(256, 0), (257, 0), (1000, 1), (1001, 7), (1002, 16), (5003, 500)]
+)
 def test_each_character_of_a_long_text_is_scored_once(length, context):
     # A model without memory does not mind where the text is cut.
     model, ids, before = random_model(memory=False), random_ids(length), random_ids(context, seed=2)
     expected = losses_in_bits(model, [*before, *ids])[-length if context else None :].mean()
-    assert bits_per_char(model, ids, context=before, batch_size=4, overlap=16) == pytest.approx(expected, abs=1e-5)
+    assert bits_per_char(model, ids, context=before, batch_size=4, overlap=16) == pytest.approx(
+        expected, abs=1e-5
+    )
 
 
 @pytest.mark.parametrize("context", [0, 200])
@@ -155,7 +174,7 @@ def test_scoring_many_models_brings_no_warning(caplog):
     assert not caplog.records
 
 
-# --- the schedule -----------------------------------------------------------------------------------------------------
+# --- the schedule ---
 
 
 def test_learning_rate_warms_up_and_falls_to_zero():
@@ -168,7 +187,7 @@ def test_learning_rate_warms_up_and_falls_to_zero():
     assert rates[-1] == pytest.approx(0, abs=1e-12) == learning_rate(1.5, 2000, peak=0.02)
 
 
-# --- what a step does -------------------------------------------------------------------------------------------------
+# --- what a step does ---
 
 
 def test_state_is_carried_from_batch_to_batch_and_begins_anew_with_the_text():
@@ -176,13 +195,17 @@ def test_state_is_carried_from_batch_to_batch_and_begins_anew_with_the_text():
     history, model = train(sizes={"dropout": 0.0}, steps=2 * EPOCH, peak_rate=0.0)
     inputs, targets = make_streams(TRAIN, batch_size=2, seq_len=8)
     streams = [np.append(inputs[:, row].ravel(), targets[-1, row, -1]) for row in range(2)]
-    expected = np.mean([losses_in_bits(model, stream).reshape(EPOCH, 8).mean(axis=1) for stream in streams], axis=0)
+    expected = np.mean(
+        [losses_in_bits(model, stream).reshape(EPOCH, 8).mean(axis=1) for stream in streams], axis=0
+    )
     np.testing.assert_allclose(history.train_bits, np.tile(expected, 2), atol=1e-4)
 
 
 def test_training_learns():
     ids = np.tile(np.arange(8), 40)
-    history, _ = train(sizes={"dropout": 0.0}, ids=ids, held_out=ids[:50], steps=150, peak_rate=0.05)
+    history, _ = train(
+        sizes={"dropout": 0.0}, ids=ids, held_out=ids[:50], steps=150, peak_rate=0.05
+    )
     assert history.train_bits[0] == pytest.approx(3, abs=1)  # the logarithm of the alphabet
     assert history.train_bits[-1] < 0.5 and history.held_out_bits < 0.5
 
@@ -229,16 +252,24 @@ def one_batch(model, length=8):
 def test_a_step_does_without_a_share_of_the_recurrent_weights_alone(layers, rate):
     sizes = {"hidden_size": 32, "layers": layers}
     model, thin = (build_char_model(8, **sizes) for _ in range(2))
-    weights, recurrent = model.get_weights(), [2, 5][:layers]  # after the embedding and a kernel; then bias and kernel
+    weights, recurrent = (
+        model.get_weights(),
+        [2, 5][:layers],
+    )  # after the embedding and a kernel; then bias and kernel
     inputs, targets, state = one_batch(model)
     loss, *end = make_train_step(model, Gradients(), rate)(inputs, targets, state)
     gradients = model.get_weights()
     kept = {i: gradients[i] != 0 for i in recurrent}
-    assert [1 - mask.mean() for mask in kept.values()] == pytest.approx([rate] * layers, abs=rate / 10)
+    assert [1 - mask.mean() for mask in kept.values()] == pytest.approx(
+        [rate] * layers, abs=rate / 10
+    )
     # It is the step of a model that has the rest of them, made larger to make up for it, and all other weights.
     scale = {i: mask / (1 - rate) for i, mask in kept.items()}
     thin.set_weights([weight * scale.get(i, 1) for i, weight in enumerate(weights)])
-    bits = [losses_in_bits(thin, np.append(row, last[-1])) for row, last in zip(inputs, targets, strict=True)]
+    bits = [
+        losses_in_bits(thin, np.append(row, last[-1]))
+        for row, last in zip(inputs, targets, strict=True)
+    ]
     assert float(loss) == pytest.approx(np.mean(bits) * np.log(2), abs=1e-5)
     _, *same_end = make_train_step(thin, Gradients())(inputs, targets, state)
     np.testing.assert_allclose(end, same_end, atol=1e-5)
@@ -266,7 +297,9 @@ def test_beside_it_other_outputs_are_dropped_at_each_step():
         step(inputs[:1], targets[:1], [part[:1] for part in state])
         masks.append((model.get_weights()[-2] == 0).all(axis=1))  # of the output of one character
     assert [mask.mean() for mask in masks] == pytest.approx([0.5] * 3, abs=0.1)
-    assert [(masks[i] == masks[i - 1]).mean() for i in range(3)] == pytest.approx([0.5] * 3, abs=0.1)
+    assert [(masks[i] == masks[i - 1]).mean() for i in range(3)] == pytest.approx(
+        [0.5] * 3, abs=0.1
+    )
 
 
 def test_scores_and_weights_are_those_of_the_whole_model():
@@ -275,17 +308,24 @@ def test_scores_and_weights_are_those_of_the_whole_model():
     (plain, start), (history, model) = train(**options), train(**options, weight_dropout=0.5)
     assert history.curve() == plain.curve()
     assert abs(np.subtract(history.train_bits, plain.train_bits)).max() > 0.01
-    assert all(np.array_equal(a, b) for a, b in zip(start.get_weights(), model.get_weights(), strict=True))
+    assert all(
+        np.array_equal(a, b) for a, b in zip(start.get_weights(), model.get_weights(), strict=True)
+    )
 
 
 def test_held_out_text_does_not_reach_the_weights(whole):
     history, model = train(held_out=np.zeros(77, np.int32))
     assert history.train_bits == whole[0].train_bits
-    assert all(np.array_equal(a, b) for a, b in zip(model.get_weights(), whole[1].get_weights(), strict=True))
+    assert all(
+        np.array_equal(a, b)
+        for a, b in zip(model.get_weights(), whole[1].get_weights(), strict=True)
+    )
     assert history.held_out_bits != whole[0].held_out_bits
 
 
-@pytest.mark.parametrize("ids", [[], [0, 1, 2, 3, 4, 5, 6, 7, 0, 1]], ids=["empty", "ten characters"])
+@pytest.mark.parametrize(
+    "ids", [[], [0, 1, 2, 3, 4, 5, 6, 7, 0, 1]], ids=["empty", "ten characters"]
+)
 def test_too_short_a_text_is_refused(ids):
     with pytest.raises(ValueError, match=f"{len(ids)} characters is too short for 2 streams of 8"):
         train(ids=np.array(ids, np.int32))
@@ -299,10 +339,14 @@ def test_ten_characters_will_do_for_one_short_stream():
 def test_one_repeated_character():
     only = Vocabulary("a")
     history, model = train(vocab=only, ids=np.zeros(100, np.int32), held_out=np.zeros(20, np.int32))
-    assert history.train_bits == pytest.approx([0] * STEPS, abs=1e-6) and history.held_out_bits == pytest.approx(0, abs=1e-6)
+    assert history.train_bits == pytest.approx(
+        [0] * STEPS, abs=1e-6
+    ) and history.held_out_bits == pytest.approx(0, abs=1e-6)
     assert history.evaluations[-1]["sample"] == "a" * 60
     assert all(np.isfinite(w).all() for w in model.get_weights())
-    both, _ = train(ids=np.zeros(161, np.int32), held_out=np.zeros(20, np.int32), steps=100, peak_rate=0.05)  # of eight known
+    both, _ = train(
+        ids=np.zeros(161, np.int32), held_out=np.zeros(20, np.int32), steps=100, peak_rate=0.05
+    )  # of eight known
     assert 2 < both.train_bits[0] and both.held_out_bits < 0.1
 
 
@@ -311,10 +355,18 @@ def test_no_held_out_text_is_refused():
         train(held_out=np.zeros(0, np.int32))
 
 
-# --- budgets and evaluations ------------------------------------------------------------------------------------------
+# --- budgets and evaluations ---
 
 
-@pytest.mark.parametrize("budgets", [{}, {"steps": 1, "epochs": 1}, {"steps": 1, "minutes": 1}, {"steps": 1, "epochs": 1, "minutes": 1}])
+@pytest.mark.parametrize(
+    "budgets",
+    [
+        {},
+        {"steps": 1, "epochs": 1},
+        {"steps": 1, "minutes": 1},
+        {"steps": 1, "epochs": 1, "minutes": 1},
+    ],
+)
 def test_budgets_but_one_are_refused(budgets):
     with pytest.raises(ValueError, match="exactly one budget"):
         fit(build_char_model(8, hidden_size=8), VOCAB, TRAIN, HELD_OUT, **budgets)
@@ -322,14 +374,22 @@ def test_budgets_but_one_are_refused(budgets):
 
 @pytest.mark.parametrize(
     "name, budget",
-    [("steps", 0), ("steps", -1), ("epochs", 0.01), ("epochs", -1), *(("minutes", minutes) for minutes in (0, -1, np.nan, np.inf))],
+    [
+        ("steps", 0),
+        ("steps", -1),
+        ("epochs", 0.01),
+        ("epochs", -1),
+        *(("minutes", minutes) for minutes in (0, -1, np.nan, np.inf)),
+    ],
 )
 def test_a_budget_that_never_ends_or_begins_is_refused(name, budget):
     with pytest.raises(ValueError, match="budget is a positive number"):
         train(**{name: budget})
 
 
-@pytest.mark.parametrize("sizes", [{"batch_size": 0}, {"seq_len": 0}, {"batch_size": -1, "seq_len": -1}])
+@pytest.mark.parametrize(
+    "sizes", [{"batch_size": 0}, {"seq_len": 0}, {"batch_size": -1, "seq_len": -1}]
+)
 def test_streams_of_no_size_are_refused(sizes):
     with pytest.raises(ValueError, match="at least 1"):
         train(**sizes)
@@ -349,7 +409,13 @@ def test_minutes_end():
 
 @pytest.mark.parametrize(
     "evaluations, steps, expected",
-    [(3, 12, [0, 4, 8, 12]), (1, 12, [0, 12]), (0, 3, [0, 3]), (9, 3, [0, 1, 2, 3]), (3, 7, [0, 3, 5, 7])],
+    [
+        (3, 12, [0, 4, 8, 12]),
+        (1, 12, [0, 12]),
+        (0, 3, [0, 3]),
+        (9, 3, [0, 1, 2, 3]),
+        (3, 7, [0, 3, 5, 7]),
+    ],
 )
 def test_evaluations_are_spread_evenly_and_end_with_the_run(evaluations, steps, expected):
     history, _ = train(evaluations=evaluations, steps=steps)
@@ -361,8 +427,13 @@ def test_evaluations_are_spread_evenly_and_end_with_the_run(evaluations, steps, 
 
 def test_evaluations_score_the_model_and_show_what_it_writes(whole):
     history, model = whole
-    assert history.held_out_bits == pytest.approx(bits_per_char(model, HELD_OUT, context=TRAIN), abs=1e-6)
-    assert all(len(e["sample"]) == 60 and set(e["sample"]) <= set(VOCAB.characters) for e in history.evaluations)
+    assert history.held_out_bits == pytest.approx(
+        bits_per_char(model, HELD_OUT, context=TRAIN), abs=1e-6
+    )
+    assert all(
+        len(e["sample"]) == 60 and set(e["sample"]) <= set(VOCAB.characters)
+        for e in history.evaluations
+    )
 
 
 def test_the_progress_bar_shows_bits_and_samples(capsys):
@@ -375,21 +446,32 @@ def test_the_progress_bar_shows_bits_and_samples(capsys):
     assert capsys.readouterr().out == ""
 
 
-# --- the best evaluation ----------------------------------------------------------------------------------------------
+# --- the best evaluation ---
 
 # So high a rate on so short a text that the held-out score is soon worse and worse: the best is neither first nor last.
-OVERFIT = {"sizes": {"dropout": 0.0}, "steps": 40, "evaluations": 6, "peak_rate": 0.1, "keep_best": True}
+OVERFIT = {
+    "sizes": {"dropout": 0.0},
+    "steps": 40,
+    "evaluations": 6,
+    "peak_rate": 0.1,
+    "keep_best": True,
+}
 
 
 def assert_scores_its_best(history, model):
     """The model scores what the best evaluation says, and that is neither the first nor the last, by far."""
     bits = history.curve()[1]
     assert history.best["held_out_bits"] == min(bits) < min(bits[0], bits[-1]) - 0.05
-    assert bits_per_char(model, HELD_OUT, context=TRAIN) == pytest.approx(history.best["held_out_bits"], abs=1e-5)
+    assert bits_per_char(model, HELD_OUT, context=TRAIN) == pytest.approx(
+        history.best["held_out_bits"], abs=1e-5
+    )
 
 
 def test_the_best_evaluation_is_the_first_with_the_fewest_bits():
-    evaluations = [{"step": step, "held_out_bits": bits} for step, bits in enumerate([3.0, 2.5, 2.75, 2.5, 4.0])]
+    evaluations = [
+        {"step": step, "held_out_bits": bits}
+        for step, bits in enumerate([3.0, 2.5, 2.75, 2.5, 4.0])
+    ]
     history = training.History(evaluations=evaluations)
     assert history.best == evaluations[1] and history.held_out_bits == 4.0
 
@@ -406,19 +488,27 @@ def test_the_best_weights_are_kept_and_not_the_last(best):
     assert history.finished and len(history.train_bits) == 40
     assert_scores_its_best(history, model)
     kept, _ = load_model(folder)
-    assert all(np.array_equal(a, b) for a, b in zip(kept.get_weights(), model.get_weights(), strict=True))
+    assert all(
+        np.array_equal(a, b) for a, b in zip(kept.get_weights(), model.get_weights(), strict=True)
+    )
     assert read_model(folder)[0]["held_out_bits"] == round(history.best["held_out_bits"], 4)
     assert_scores_its_best(*train(folder, **OVERFIT, on_step=lambda step: pytest.fail("trained")))
-    last, worse = train(**OVERFIT | {"keep_best": False})  # keeping the best does not change what is measured
+    last, worse = train(
+        **OVERFIT | {"keep_best": False}
+    )  # keeping the best does not change what is measured
     assert last.curve() == history.curve() and last.train_bits == history.train_bits
-    assert bits_per_char(worse, HELD_OUT, context=TRAIN) == pytest.approx(last.held_out_bits, abs=1e-5)
+    assert bits_per_char(worse, HELD_OUT, context=TRAIN) == pytest.approx(
+        last.held_out_bits, abs=1e-5
+    )
 
 
 @pytest.mark.parametrize("stop", [8, 30])
 def test_interrupted_and_resumed_a_run_keeps_the_best_from_before(tmp_path, best, stop):
     history, model = train(tmp_path, **OVERFIT, on_step=stop_at(stop))
     last = bits_per_char(model, HELD_OUT, context=TRAIN)
-    assert stop == 8 or last > history.best["held_out_bits"] + 0.05  # until the end, the last weights are the model
+    assert (
+        stop == 8 or last > history.best["held_out_bits"] + 0.05
+    )  # until the end, the last weights are the model
     resumed = train(tmp_path, **OVERFIT)
     assert_scores_its_best(*resumed)
     assert_same_run(resumed, best[1:])
@@ -461,22 +551,31 @@ def test_a_checkpoint_from_before_the_best_were_kept_has_not_kept_them(tmp_path)
         arrays = dict(file)
     note = json.loads(arrays.pop("note").tobytes())
     assert note["recipe"].pop("keep_best") is False
-    np.savez(tmp_path / "checkpoint.npz", note=np.frombuffer(json.dumps(note).encode(), np.uint8), **arrays)
+    np.savez(
+        tmp_path / "checkpoint.npz",
+        note=np.frombuffer(json.dumps(note).encode(), np.uint8),
+        **arrays,
+    )
     with pytest.raises(ValueError, match="a run with keep_best False, not True"):
         train(tmp_path, keep_best=True)
     history, _ = train(tmp_path)
     assert history.finished and len(history.train_bits) == STEPS
 
 
-# --- interrupt and resume ---------------------------------------------------------------------------------------------
+# --- interrupt and resume ---
 
 
-@pytest.mark.parametrize("stops", [(1,), (7, 8), (EPOCH,), (EPOCH + 1,), (STEPS - 1,), (STEPS,)], ids=str)
+@pytest.mark.parametrize(
+    "stops", [(1,), (7, 8), (EPOCH,), (EPOCH + 1,), (STEPS - 1,), (STEPS,)], ids=str
+)
 def test_resumed_after_an_interrupt_equals_uninterrupted(tmp_path, whole, stops):
     for stop in stops:
         history, model = train(tmp_path, on_step=stop_at(stop))
         assert len(history.train_bits) == stop and not history.finished
-        assert all(np.array_equal(a, b) for a, b in zip(load_model(tmp_path)[0].get_weights(), model.get_weights(), strict=True))
+        assert all(
+            np.array_equal(a, b)
+            for a, b in zip(load_model(tmp_path)[0].get_weights(), model.get_weights(), strict=True)
+        )
     resumed = train(tmp_path)
     assert resumed[0].finished
     assert_same_run(resumed, whole)
@@ -537,7 +636,9 @@ def test_resumed_with_fewer_evaluations_is_scored_at_the_end(tmp_path):
     train(tmp_path, evaluations=20, on_step=stop_at(15))
     history, model = train(tmp_path, evaluations=2)
     assert history.evaluations[-1]["step"] == STEPS
-    assert history.held_out_bits == pytest.approx(bits_per_char(model, HELD_OUT, context=TRAIN), abs=1e-5)
+    assert history.held_out_bits == pytest.approx(
+        bits_per_char(model, HELD_OUT, context=TRAIN), abs=1e-5
+    )
 
 
 def test_a_minutes_budget_counts_what_was_spent_before(tmp_path):
@@ -567,20 +668,34 @@ def test_a_finished_run_is_loaded_and_not_trained_again(finished, capsys):
     before = (folder / "checkpoint.npz").stat().st_mtime_ns
     again, fresh = train(folder, on_step=lambda step: pytest.fail("trained"))
     assert again == history and again.finished
-    assert all(np.array_equal(a, b) for a, b in zip(fresh.get_weights(), model.get_weights(), strict=True))
+    assert all(
+        np.array_equal(a, b) for a, b in zip(fresh.get_weights(), model.get_weights(), strict=True)
+    )
     assert (folder / "checkpoint.npz").stat().st_mtime_ns == before
 
 
 def test_a_finished_run_is_a_model_with_a_card(finished):
     folder, history, model = finished
     config, weights = read_model(folder)
-    assert all(np.array_equal(a, b) for a, b in zip(weights.values(), model.get_weights(), strict=True))
-    assert (config["characters"], config["steps_taken"], config["recipe"]["batch_size"]) == ("abcdefgh", STEPS, 2)
+    assert all(
+        np.array_equal(a, b) for a, b in zip(weights.values(), model.get_weights(), strict=True)
+    )
+    assert (config["characters"], config["steps_taken"], config["recipe"]["batch_size"]) == (
+        "abcdefgh",
+        STEPS,
+        2,
+    )
     assert config["held_out_bits"] == round(history.held_out_bits, 4)
-    assert sorted(path.name for path in folder.iterdir()) == ["checkpoint.npz", "config.json", "weights.npz"]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "checkpoint.npz",
+        "config.json",
+        "weights.npz",
+    ]
 
 
-def test_killed_between_model_and_checkpoint_the_run_is_not_called_finished(tmp_path, whole, monkeypatch):
+def test_killed_between_model_and_checkpoint_the_run_is_not_called_finished(
+    tmp_path, whole, monkeypatch
+):
     class Killed(Exception):
         pass
 
@@ -591,7 +706,11 @@ def test_killed_between_model_and_checkpoint_the_run_is_not_called_finished(tmp_
         folder = tmp_path / victim
         train(folder, on_step=stop_at(9))
         with monkeypatch.context() as patch, pytest.raises(Killed):
-            patch.setattr(training, victim, killed if victim == "_save_checkpoint" else lambda *a, **k: killed())
+            patch.setattr(
+                training,
+                victim,
+                killed if victim == "_save_checkpoint" else lambda *a, **k: killed(),
+            )
             train(folder)
         resumed = train(folder)
         assert_same_run(resumed, whole)
@@ -602,9 +721,23 @@ def test_killed_between_model_and_checkpoint_the_run_is_not_called_finished(tmp_
 @pytest.mark.parametrize(
     "name, change",
     [
-        *((name, {name: value}) for name, value in {"steps": 24, "batch_size": 3, "seq_len": 7, "peak_rate": 0.1}.items()),
-        *((name, {name: value}) for name, value in {"warmup_steps": 6, "clip_norm": None, "minutes": 1}.items()),
-        *((name, {"sizes": {name: value}}) for name, value in {"hidden_size": 9, "embedding_size": 5, "layers": 2}.items()),
+        *(
+            (name, {name: value})
+            for name, value in {
+                "steps": 24,
+                "batch_size": 3,
+                "seq_len": 7,
+                "peak_rate": 0.1,
+            }.items()
+        ),
+        *(
+            (name, {name: value})
+            for name, value in {"warmup_steps": 6, "clip_norm": None, "minutes": 1}.items()
+        ),
+        *(
+            (name, {"sizes": {name: value}})
+            for name, value in {"hidden_size": 9, "embedding_size": 5, "layers": 2}.items()
+        ),
         *((name, {"sizes": {name: value}}) for name, value in {"dropout": 0.0, "seed": 1}.items()),
         ("weight_dropout", {"weight_dropout": 0.1}),
         ("keep_best", {"keep_best": True}),
@@ -637,7 +770,14 @@ def damage(path, how):
         note = {} if how == "no note" else {"note": np.frombuffer(b'{"recipe": ', np.uint8)}
         np.savez(path, **{name: value for name, value in arrays.items() if name != "note"} | note)
     else:
-        path.write_bytes({"empty": b"", "half": whole[: len(whole) // 2], "text": b"hello", "pickle": pickle.dumps([1])}[how])
+        path.write_bytes(
+            {
+                "empty": b"",
+                "half": whole[: len(whole) // 2],
+                "text": b"hello",
+                "pickle": pickle.dumps([1]),
+            }[how]
+        )
 
 
 @pytest.mark.parametrize("how", ["empty", "half", "text", "pickle", "no note", "bad note"])
@@ -660,7 +800,7 @@ def test_a_folder_that_cannot_be_had_is_told_before_training(tmp_path):
             train(folder, on_step=lambda step: pytest.fail("trained"))
 
 
-# --- numbers that are none --------------------------------------------------------------------------------------------
+# --- numbers that are none ---
 
 
 def test_a_loss_that_is_no_number_ends_the_run_and_spares_the_checkpoint(tmp_path):
@@ -668,7 +808,9 @@ def test_a_loss_that_is_no_number_ends_the_run_and_spares_the_checkpoint(tmp_pat
         train(tmp_path, peak_rate=1e38, clip_norm=None, steps=200, checkpoint_seconds=0)
     read_model(tmp_path)  # refuses what is no number
     with np.load(tmp_path / "checkpoint.npz") as file:
-        assert steps_in(tmp_path) >= 1 and all(np.isfinite(file[name]).all() for name in file.files if name.startswith("model"))
+        assert steps_in(tmp_path) >= 1 and all(
+            np.isfinite(file[name]).all() for name in file.files if name.startswith("model")
+        )
 
 
 @pytest.mark.parametrize("spoilt_at", [4, STEPS])
@@ -696,7 +838,7 @@ def test_spoilt_weights_are_never_saved(tmp_path, monkeypatch, spoilt_at):
         train()  # at the next loss, or at the end
 
 
-# --- the command ------------------------------------------------------------------------------------------------------
+# --- the command ---
 
 TEXT = "".join(np.random.default_rng(5).choice(["the ", "cat ", "sat ", "on ", "a ", "mat\n"], 600))
 LAST_LINE = re.compile(r"bits per character on held-out text: (\d\.\d{3})")
@@ -708,9 +850,21 @@ def command(tmp_path):
     (tmp_path / "own.txt").write_text(TEXT, encoding="utf-8")
 
     def arguments(folder, **options):
-        sizes = {"hidden_size": 8, "embedding_size": 4, "batch_size": 2, "seq_len": 8, "evaluations": 2, "steps": 20}
+        sizes = {
+            "hidden_size": 8,
+            "embedding_size": 4,
+            "batch_size": 2,
+            "seq_len": 8,
+            "evaluations": 2,
+            "steps": 20,
+        }
         options = {"corpus": tmp_path / "own.txt", "out": tmp_path / folder} | sizes | options
-        return [word for key, value in options.items() if value is not None for word in (f"--{key.replace('_', '-')}", str(value))]
+        return [
+            word
+            for key, value in options.items()
+            if value is not None
+            for word in (f"--{key.replace('_', '-')}", str(value))
+        ]
 
     return arguments
 
@@ -721,7 +875,9 @@ def test_command_trains_and_says_the_bits(command, tmp_path, capsys):
     bits = float(LAST_LINE.fullmatch(last)[1])
     model, vocab = load_model(tmp_path / "run")
     text, held_out = split_tail(load_corpus(tmp_path / "own.txt"))
-    assert bits == pytest.approx(bits_per_char(model, vocab.encode(held_out), context=vocab.encode(text)), abs=6e-4)
+    assert bits == pytest.approx(
+        bits_per_char(model, vocab.encode(held_out), context=vocab.encode(text)), abs=6e-4
+    )
     assert training.main(command("run")) == 0
     out = capsys.readouterr().out
     assert "finished already, after 20 steps" in out and out.splitlines()[-1] == last
@@ -744,7 +900,9 @@ def test_command_starts_from_another_model(command, tmp_path, capsys):
     assert f"step     0  held-out {first} bits/char" in capsys.readouterr().out
 
 
-def test_command_goes_on_from_a_model_that_lacks_characters_of_the_new_text(command, tmp_path, capsys):
+def test_command_goes_on_from_a_model_that_lacks_characters_of_the_new_text(
+    command, tmp_path, capsys
+):
     training.main(command("first", dropout=0.25))
     before = (tmp_path / "first" / "weights.npz").read_bytes()
     (tmp_path / "new.txt").write_text(TEXT.replace("cat", "żółw"), encoding="utf-8")
@@ -767,7 +925,9 @@ def test_command_goes_on_from_a_model_that_lacks_characters_of_the_new_text(comm
 
 
 def test_command_keeps_the_best(command, tmp_path, capsys):
-    (tmp_path / "own.txt").write_text("".join(np.random.default_rng(0).choice(list("abcdefgh"), 300)))
+    (tmp_path / "own.txt").write_text(
+        "".join(np.random.default_rng(0).choice(list("abcdefgh"), 300))
+    )
     options = {"steps": 60, "peak_rate": 0.1, "dropout": 0.0, "evaluations": 6}
     assert training.main([*command("run", **options), "--keep-best"]) == 0
     out = capsys.readouterr().out
@@ -784,15 +944,26 @@ def wait_for_steps(process, folder, steps):
         time.sleep(0.005)
 
 
-def test_killed_and_interrupted_the_command_goes_on_as_if_nothing_had_been(command, tmp_path, capfd):
+def test_killed_and_interrupted_the_command_goes_on_as_if_nothing_had_been(
+    command, tmp_path, capfd
+):
     options, folder = {"steps": 400, "dropout": 0.3}, tmp_path / "broken"
-    start = [sys.executable, "-m", "helpers.training", *command("broken", **options), "--checkpoint-seconds", "0"]
+    start = [
+        sys.executable,
+        "-m",
+        "helpers.training",
+        *command("broken", **options),
+        "--checkpoint-seconds",
+        "0",
+    ]
     with subprocess.Popen(start, cwd=ROOT, stdout=subprocess.DEVNULL) as killed:
         wait_for_steps(killed, folder, 5)
         killed.kill()
     kept = steps_in(folder)
     assert 5 <= kept < 400
-    with subprocess.Popen(start, cwd=ROOT, stdout=subprocess.PIPE, text=True, encoding="utf-8") as interrupted:
+    with subprocess.Popen(
+        start, cwd=ROOT, stdout=subprocess.PIPE, text=True, encoding="utf-8"
+    ) as interrupted:
         wait_for_steps(interrupted, folder, kept + 5)
         interrupted.send_signal(signal.SIGINT)
         out = interrupted.communicate()[0]
@@ -831,7 +1002,9 @@ def test_killed_and_interrupted_the_command_goes_on_as_if_nothing_had_been(comma
     ],
 )
 @pytest.mark.filterwarnings("ignore:.*found in sys.modules")
-def test_command_says_in_a_line_what_is_wrong(command, tmp_path, monkeypatch, capsys, change, message):
+def test_command_says_in_a_line_what_is_wrong(
+    command, tmp_path, monkeypatch, capsys, change, message
+):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "binary.bin").write_bytes(bytes(range(256)))
     (tmp_path / "empty.txt").write_text("")
@@ -841,12 +1014,24 @@ def test_command_says_in_a_line_what_is_wrong(command, tmp_path, monkeypatch, ca
     monkeypatch.setattr(sys, "argv", ["training", *command("run", **change)])
     with pytest.raises(SystemExit) as end:
         runpy.run_module("helpers.training", run_name="__main__")
-    assert re.fullmatch(f"helpers.training: .*{message}.*", end.value.code)  # Python prints it and exits with 1
+    assert re.fullmatch(
+        f"helpers.training: .*{message}.*", end.value.code
+    )  # Python prints it and exits with 1
     assert "bits per character on held-out" not in capsys.readouterr().out
 
 
 def test_command_fails_with_a_line_and_a_code(tmp_path):
-    start = [sys.executable, "-m", "helpers.training", "--corpus", "nowhere.txt", "--out", str(tmp_path / "run"), "--steps", "1"]
+    start = [
+        sys.executable,
+        "-m",
+        "helpers.training",
+        "--corpus",
+        "nowhere.txt",
+        "--out",
+        str(tmp_path / "run"),
+        "--steps",
+        "1",
+    ]
     run = subprocess.run(start, cwd=ROOT, capture_output=True, text=True)
     assert (run.returncode, run.stdout) == (1, "")
     assert re.fullmatch(r"helpers.training: There is no text file .*nowhere.txt\n", run.stderr)

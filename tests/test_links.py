@@ -5,10 +5,13 @@ import shutil
 from pathlib import Path
 
 import pytest
-import sync
+
+from tools import links
 
 ROOT = Path(__file__).resolve().parents[1]
-NUMPY = next(pin for pin in sync.pins((ROOT / "environment.yml").read_text()) if pin.startswith("numpy"))
+NUMPY = next(
+    pin for pin in links.pins((ROOT / "environment.yml").read_text()) if pin.startswith("numpy")
+)
 OURS = "OWNER/how-lstms-remember"
 BADGE = "https://mybinder.org/v2/gh/{}/HEAD?urlpath=lab/tree/notebooks/00_start_here.ipynb"
 PAGE = "https://github.com/{}/blob/main/notebooks/00_start_here.ipynb"
@@ -19,13 +22,17 @@ OTHERS = "https://github.com/GITenberg/Dracula_345"
 def copy(tmp_path):
     """A small repository in which everything is in step."""
     shutil.copy(ROOT / "environment.yml", tmp_path)
-    (tmp_path / "CITATION.cff").write_text(f'title: "x"\nrepository-code: "https://github.com/{OURS}"\n')
+    (tmp_path / "CITATION.cff").write_text(
+        f'title: "x"\nrepository-code: "https://github.com/{OURS}"\n'
+    )
     readme = f"[Binder]({BADGE.format(OURS)}), [page]({PAGE.format(OURS)}), https://github.com/{OURS}.git, https://github.com/{OURS}."
     (tmp_path / "README.md").write_text(f"{readme} {OTHERS}\n")
     (tmp_path / "notebooks").mkdir()
-    notebook = {"cells": [{"cell_type": "markdown", "source": [f'<a href="{BADGE.format(OURS)}">']}]}
+    notebook = {
+        "cells": [{"cell_type": "markdown", "source": [f'<a href="{BADGE.format(OURS)}">']}]
+    }
     (tmp_path / "notebooks" / "00_start_here.ipynb").write_text(json.dumps(notebook))
-    sync.main([], tmp_path)
+    links.main([], tmp_path)
     return tmp_path
 
 
@@ -37,12 +44,12 @@ def edit(path, old, new):
 
 
 def test_the_repository_is_in_step(capsys):
-    assert sync.main(["--check"]) == 0, capsys.readouterr().out + "Run: make sync"
+    assert links.main(["--check"]) == 0, capsys.readouterr().out + "Run: make sync"
 
 
 def test_a_copy_in_step_stays_as_it_is(copy, capsys):
-    assert sync.main(["--check"], copy) == 0
-    assert sync.main([], copy) == 0
+    assert links.main(["--check"], copy) == 0
+    assert links.main([], copy) == 0
     assert capsys.readouterr().out == ""
 
 
@@ -63,44 +70,53 @@ def test_a_copy_in_step_stays_as_it_is(copy, capsys):
 def test_a_difference_is_caught_and_mended(copy, file, old, new):
     edit(copy / file, old, new)
     before = {path: path.read_bytes() for path in copy.rglob("*.*")}
-    assert sync.main(["--check"], copy) == 1
+    assert links.main(["--check"], copy) == 1
     assert before == {path: path.read_bytes() for path in copy.rglob("*.*")}
-    assert sync.main([], copy) == 0
-    assert sync.main(["--check"], copy) == 0
+    assert links.main([], copy) == 0
+    assert links.main(["--check"], copy) == 0
 
 
 def test_a_new_address_reaches_every_link(copy):
-    assert sync.main(["--repository", "someone/lstm.course"], copy) == 0
+    assert links.main(["--repository", "someone/lstm.course"], copy) == 0
     readme = (copy / "README.md").read_text()
     assert OURS not in readme + (copy / "notebooks" / "00_start_here.ipynb").read_text()
-    assert BADGE.format("someone/lstm.course") in readme and PAGE.format("someone/lstm.course") in readme
-    assert "https://github.com/someone/lstm.course.git, https://github.com/someone/lstm.course. " + OTHERS in readme
-    assert sync.repository((copy / "CITATION.cff").read_text()) == "someone/lstm.course"
-    assert sync.main(["--check"], copy) == 0
+    assert (
+        BADGE.format("someone/lstm.course") in readme
+        and PAGE.format("someone/lstm.course") in readme
+    )
+    assert (
+        "https://github.com/someone/lstm.course.git, https://github.com/someone/lstm.course. "
+        + OTHERS
+        in readme
+    )
+    assert links.repository((copy / "CITATION.cff").read_text()) == "someone/lstm.course"
+    assert links.main(["--check"], copy) == 0
 
 
 def test_a_link_to_a_missing_file_is_caught(copy, capsys):
     (copy / "notebooks" / "00_start_here.ipynb").unlink()
-    assert sync.main(["--check"], copy) == 1
+    assert links.main(["--check"], copy) == 1
     assert capsys.readouterr().out.count("no such file") == 2
     edit(copy / "README.md", "lab/tree/notebooks/", "%2Fdoc%2Ftree%2Fnotebooks%2F")
-    assert sync.main(["--check"], copy) == 1
+    assert links.main(["--check"], copy) == 1
 
 
-@pytest.mark.parametrize("pin", ["numpy", "numpy>=2", "numpy==2.*", "-e .", "-r requirements.txt", "  numpy==1.0"])
+@pytest.mark.parametrize(
+    "pin", ["numpy", "numpy>=2", "numpy==2.*", "-e .", "-r requirements.txt", "  numpy==1.0"]
+)
 def test_a_line_that_is_no_pin_is_refused(copy, pin, capsys):
     edit(copy / "environment.yml", NUMPY, pin)
-    assert sync.main([], copy) == 1
+    assert links.main([], copy) == 1
     assert "environment.yml" in capsys.readouterr().err
 
 
 def test_a_list_that_is_gone_is_refused(copy):
     edit(copy / "environment.yml", "- pip:", "- pip :")
-    assert sync.main([], copy) == 1
+    assert links.main([], copy) == 1
     edit(copy / "CITATION.cff", "repository-code", "url")
-    assert sync.main([], copy) == 1
+    assert links.main([], copy) == 1
 
 
 def test_an_address_without_owner_is_refused(copy):
     with pytest.raises(SystemExit):
-        sync.main(["--repository", "lstm"], copy)
+        links.main(["--repository", "lstm"], copy)

@@ -1,4 +1,4 @@
-"""Run the notebooks in order and store their outputs: python tests/outputs.py [NOTEBOOK ...]
+"""Run the notebooks in order and store their outputs: python -m tools.outputs [NOTEBOOK ...]
 
 A notebook is rewritten only after it ran as a whole; the first error ends everything. What is stored
 is normalised, so that a second run on the same machine changes next to nothing.
@@ -20,9 +20,17 @@ METADATA = {
     "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
 }
-CELL_METADATA = {"tags", "slideshow", "jupyter"}  # the rest is the editor's: folding, scrolling, times of execution
+CELL_METADATA = {
+    "tags",
+    "slideshow",
+    "jupyter",
+}  # the rest is the editor's: folding, scrolling, times of execution
 # README's picture is one of the course's own figures: the notebook, how its alternative text begins, and the file.
-PICTURE = ("05_train_on_dracula.ipynb", "Held-out bits per character against seconds", "docs/learning_curve.png")
+PICTURE = (
+    "05_train_on_dracula.ipynb",
+    "Held-out bits per character against seconds",
+    "docs/learning_curve.png",
+)
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
@@ -32,7 +40,9 @@ def normalise(notebook):
     notebook.metadata = nbformat.from_dict(METADATA)
     count = 0
     for cell in notebook.cells:
-        cell.metadata = nbformat.from_dict({key: cell.metadata[key] for key in CELL_METADATA if cell.metadata.get(key)})
+        cell.metadata = nbformat.from_dict(
+            {key: cell.metadata[key] for key in CELL_METADATA if cell.metadata.get(key)}
+        )
         if cell.cell_type != "code":
             continue
         if cell.execution_count is not None:
@@ -55,9 +65,13 @@ def tidy(outputs):
             continue
         result.append(output)
         if "metadata" in output:
-            output.metadata = nbformat.from_dict({key: value for key, value in output.metadata.items() if value})
+            output.metadata = nbformat.from_dict(
+                {key: value for key, value in output.metadata.items() if value}
+            )
         if len(output.get("data", ())) > 1:
-            output.data.pop(WIDGET, None)  # without its kernel it shows as an error, and the text does not
+            output.data.pop(
+                WIDGET, None
+            )  # without its kernel it shows as an error, and the text does not
     for output in result:
         if output.output_type == "stream":
             output.text = last_state(output.text)
@@ -109,7 +123,11 @@ def run(path):
 
 def picture(notebook, alt):
     """Return, as PNG, the figure of a notebook whose alternative text begins with `alt`."""
-    pages = [output.get("data", {}).get("text/html", "") for cell in notebook.cells for output in cell.get("outputs", [])]
+    pages = [
+        output.get("data", {}).get("text/html", "")
+        for cell in notebook.cells
+        for output in cell.get("outputs", [])
+    ]
     for page in pages:
         if found := re.match(rf'<img alt="{re.escape(alt)}[^>]*base64,([^"]+)"', page):
             return base64.b64decode(found[1])
@@ -119,7 +137,9 @@ def picture(notebook, alt):
 def main(names):
     """Run the notebooks of these names, or all. Return 1 at the first error."""
     with tempfile.TemporaryDirectory() as runs:
-        os.environ["COURSE_RUNS"] = runs  # what is stored comes from a whole training, not from one found half-way
+        os.environ["COURSE_RUNS"] = (
+            runs  # what is stored comes from a whole training, not from one found half-way
+        )
         return run_all(names)
 
 
@@ -138,7 +158,9 @@ def run_all(names):
             return 1
         print(f"{path.name}: stored after {time.monotonic() - start:.0f} s")
         if path == NOTEBOOKS / PICTURE[0]:
-            (NOTEBOOKS.parent / PICTURE[2]).write_bytes(picture(nbformat.read(path, as_version=4), PICTURE[1]))
+            (NOTEBOOKS.parent / PICTURE[2]).write_bytes(
+                picture(nbformat.read(path, as_version=4), PICTURE[1])
+            )
     return 0
 
 

@@ -18,7 +18,9 @@ WORD = r"[\w-]+(?:\.(?!git\b)[\w-]+)*"  # neither the full stop of a sentence no
 REPOSITORY = rf"{WORD}/{WORD}"
 BINDER = re.compile(rf"(?<=mybinder\.org/v2/gh/){REPOSITORY}")
 GITHUB = re.compile(rf"(?<=github\.com/){REPOSITORY}|(?<=/github/){REPOSITORY}")
-HOME = re.compile(rf'(?<=repository-code: "https://github\.com/){REPOSITORY}(?="\s*$)', re.MULTILINE)
+HOME = re.compile(
+    rf'(?<=repository-code: "https://github\.com/){REPOSITORY}(?="\s*$)', re.MULTILINE
+)
 LINK = re.compile(r"""https?://[^\s"'<>()\\]+""")
 
 
@@ -54,7 +56,9 @@ def repository(citation):
     """Return OWNER/NAME from CITATION.cff."""
     found = HOME.findall(citation)
     if len(found) != 1:
-        raise ValueError('CITATION.cff needs one line: repository-code: "https://github.com/OWNER/NAME"')
+        raise ValueError(
+            'CITATION.cff needs one line: repository-code: "https://github.com/OWNER/NAME"'
+        )
     return found[0]
 
 
@@ -92,7 +96,9 @@ def dead_links(root):
             if mine not in link:
                 continue
             link = unquote(link)
-            target = re.search(r"(?:lab/tree|(?:blob|tree)/[^/]+)/([^?#&]+)|[=/](notebooks/[^?#&]+)", link)
+            target = re.search(
+                r"(?:lab/tree|(?:blob|tree)/[^/]+)/([^?#&]+)|[=/](notebooks/[^?#&]+)", link
+            )
             if target and not (root / (target.group(1) or target.group(2))).exists():
                 result.append(f"{path.relative_to(root)}: no such file: {link}")
     return result
@@ -107,7 +113,9 @@ def main(arguments=None, root=ROOT):
     """Do the work, or with --check only say what is to be done. Return 1 if something is amiss."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repository", metavar="OWNER/NAME", help="the repository's new address")
-    parser.add_argument("--check", action="store_true", help="change nothing; exit 1 if anything differs")
+    parser.add_argument(
+        "--check", action="store_true", help="change nothing; exit 1 if anything differs"
+    )
     options = parser.parse_args(arguments)
     if options.repository and not re.fullmatch(REPOSITORY, options.repository):
         parser.error(f"not OWNER/NAME: {options.repository}")

@@ -11,7 +11,8 @@ from html.parser import HTMLParser
 from urllib.parse import unquote, urlsplit
 
 import nbformat
-import outputs
+
+from tools import outputs
 
 KNOWN_TAGS = {
     "exercise": "a cell with a placeholder for the student",
@@ -38,12 +39,18 @@ CHANGES_ITS_OUTPUT = {"fit", "tqdm", "trange", "clear_output", "update_display"}
 
 def code_cells(notebook):
     """Return (number, cell) for every cell of code; the number counts all cells, from 0."""
-    return [(number, cell) for number, cell in enumerate(notebook.cells) if cell.cell_type == "code"]
+    return [
+        (number, cell) for number, cell in enumerate(notebook.cells) if cell.cell_type == "code"
+    ]
 
 
 def prose(notebook):
     """Return (number, source) for every cell of prose."""
-    return [(number, cell.source) for number, cell in enumerate(notebook.cells) if cell.cell_type == "markdown"]
+    return [
+        (number, cell.source)
+        for number, cell in enumerate(notebook.cells)
+        if cell.cell_type == "markdown"
+    ]
 
 
 def tags(cell):
@@ -59,8 +66,16 @@ def is_compared(cell):
 def counts_run_from_1(notebook):
     """Every cell of code was run, once, in order."""
     counts = [cell.execution_count for _, cell in code_cells(notebook)]
-    complaints = [] if counts == list(range(1, len(counts) + 1)) else [f"not run from top to bottom: counts are {counts}"]
-    return complaints + [f"cell {number} is empty" for number, cell in code_cells(notebook) if not cell.source.strip()]
+    complaints = (
+        []
+        if counts == list(range(1, len(counts) + 1))
+        else [f"not run from top to bottom: counts are {counts}"]
+    )
+    return complaints + [
+        f"cell {number} is empty"
+        for number, cell in code_cells(notebook)
+        if not cell.source.strip()
+    ]
 
 
 def stored_as_make_outputs_does(notebook):
@@ -77,7 +92,11 @@ def stored_as_make_outputs_does(notebook):
     if notebook.metadata != clean.metadata:
         complaints.append(f"metadata of the notebook should be {dict(clean.metadata)}")
     for number, (cell, tidy) in enumerate(zip(notebook.cells, clean.cells, strict=True)):
-        complaints += [f"cell {number}: {key} is not as `make outputs` stores it" for key in cell if cell[key] != tidy[key]]
+        complaints += [
+            f"cell {number}: {key} is not as `make outputs` stores it"
+            for key in cell
+            if cell[key] != tidy[key]
+        ]
     return complaints
 
 
@@ -108,7 +127,9 @@ def texts(cell):
     result = []
     for output in cell.outputs:
         data = output.get("data", {})
-        if "<img" not in data.get("text/html", ""):  # otherwise all is alternative text, which a person wrote
+        if "<img" not in data.get(
+            "text/html", ""
+        ):  # otherwise all is alternative text, which a person wrote
             result += [output.get("text", ""), output.get("evalue", "")]
             result += [text for kind, text in data.items() if kind.startswith("text/")]
     return result
@@ -143,12 +164,18 @@ def describes_its_pictures(notebook):
     """Every picture has an alternative text where readers' tools look for it."""
     complaints = []
     for number, cell in enumerate(notebook.cells):
-        pages = [re.sub(r"```.*?```|`[^`\n]*`", "", cell.source, flags=re.S)] if cell.cell_type == "markdown" else []
+        pages = (
+            [re.sub(r"```.*?```|`[^`\n]*`", "", cell.source, flags=re.S)]
+            if cell.cell_type == "markdown"
+            else []
+        )
         for output in cell.get("outputs", []):
             data = output.get("data", {})
             pages += [text for kind, text in data.items() if kind in ("text/html", "text/markdown")]
             if any(kind.startswith("image/") for kind in data):
-                complaints.append(f"cell {number} shows a bare image: use helpers.plots.show(figure, alt=...)")
+                complaints.append(
+                    f"cell {number} shows a bare image: use helpers.plots.show(figure, alt=...)"
+                )
         if not all(described for page in pages for described in Pictures(page).described):
             complaints.append(f"cell {number}: an <img> without alt or an <svg> without aria-label")
         if cell.cell_type == "markdown" and re.search(r"!\[\s*\]\(", pages[0]):
@@ -167,10 +194,17 @@ def is_plain_python(notebook):
             complaints.append(f"cell {number} is not plain Python (a magic?): {error}")
             continue
         ends = (tokenize.NEWLINE, tokenize.COMMENT, tokenize.ENDMARKER)
-        if any(token.string == ";" and after.type in ends for token, after in zip(tokens, tokens[1:], strict=False)):
-            complaints.append(f"cell {number}: a semicolon at the end of a line hides nothing in the tests")
+        if any(
+            token.string == ";" and after.type in ends
+            for token, after in zip(tokens, tokens[1:], strict=False)
+        ):
+            complaints.append(
+                f"cell {number}: a semicolon at the end of a line hides nothing in the tests"
+            )
         if "get_ipython" in cell.source or re.search(r"#\s*(NBVAL|PYTEST)_", cell.source):
-            complaints.append(f"cell {number}: tags say how a cell is tested, and get_ipython is not for lessons")
+            complaints.append(
+                f"cell {number}: tags say how a cell is tested, and get_ipython is not for lessons"
+            )
         complaints += [
             f"cell {number}: a line of {len(line)} characters, more than {LONGEST_LINE}: {line.strip()[:40]}..."
             for line in cell.source.splitlines()
@@ -185,7 +219,9 @@ def asserts_what_it_checks(notebook):
     for number, cell in enumerate(notebook.cells + [None]):
         if cell is None or cell.cell_type == "markdown":
             if open_check is not None:
-                complaints.append(f"cell {open_check} says Check, and no cell below it asserts anything")
+                complaints.append(
+                    f"cell {open_check} says Check, and no cell below it asserts anything"
+                )
             says_check = cell is not None and re.search(r"(?m)^\*\*Check[.,]", cell.source)
             open_check = number if says_check else None
         elif re.search(r"(?m)^\s*assert\b", cell.source):
@@ -209,27 +245,40 @@ def tags_what_changes(notebook):
     """Tags are known ones, and a cell with a progress bar is not compared."""
     complaints = []
     for number, cell in enumerate(notebook.cells):
-        complaints += [f"cell {number}: unknown tag {tag}" for tag in tags(cell) if tag not in KNOWN_TAGS]
+        complaints += [
+            f"cell {number}: unknown tag {tag}" for tag in tags(cell) if tag not in KNOWN_TAGS
+        ]
         if cell.cell_type == "code" and is_compared(cell):
             try:
                 shown = calls(cell.source) & CHANGES_ITS_OUTPUT
             except SyntaxError:
                 continue  # another rule complains
-            complaints += [f"cell {number} calls {name}: tag it nbval-ignore-output" for name in sorted(shown)]
+            complaints += [
+                f"cell {number} calls {name}: tag it nbval-ignore-output" for name in sorted(shown)
+            ]
     return complaints
 
 
 def headings(notebook):
     """Return the headings with their marks, as in "## The idea"."""
     fenced = re.compile(r"^```.*?^```", re.S | re.M)
-    return [line for _, source in prose(notebook) for line in fenced.sub("", source).splitlines() if re.match(r"#+ ", line)]
+    return [
+        line
+        for _, source in prose(notebook)
+        for line in fenced.sub("", source).splitlines()
+        if re.match(r"#+ ", line)
+    ]
 
 
 def is_titled_after_its_file(notebook, path):
     """NN_verb_and_more.ipynb begins with the heading "# Verb and more", its only one of that size."""
     if not re.fullmatch(r"\d\d_[a-z0-9]+(_[a-z0-9]+)+\.ipynb", path.name):
         return ["the file should be named NN_verb_and_more.ipynb"]
-    if not (notebook.cells and notebook.cells[0].cell_type == "markdown" and notebook.cells[0].source.startswith("# ")):
+    if not (
+        notebook.cells
+        and notebook.cells[0].cell_type == "markdown"
+        and notebook.cells[0].source.startswith("# ")
+    ):
         return ["the first cell should be the title: # Verb and more"]
     complaints = []
     if sum(line.startswith("# ") for line in headings(notebook)) != 1:
@@ -239,7 +288,9 @@ def is_titled_after_its_file(notebook, path):
     if found and found[0].isdigit() and int(found.pop(0)) != int(number):
         complaints.append(f"the title's number is not the file's, {number}")
     if found[:1] != wanted[:1] or sum(word in found for word in wanted) < (len(wanted) + 1) / 2:
-        complaints.append(f"the title should begin with {wanted[0]!r} and say what the file's name says")
+        complaints.append(
+            f"the title should begin with {wanted[0]!r} and say what the file's name says"
+        )
     return complaints
 
 
@@ -253,7 +304,9 @@ def links_lead_somewhere(notebook, path):
     complaints = []
     for number, source in prose(notebook):
         source = re.sub(r"```.*?```|`[^`\n]*`", "", source, flags=re.S)
-        targets = re.findall(r"\]\(\s*<?([^\s)>]+)", source) + re.findall(r"""(?:href|src)=["']([^"']+)""", source)
+        targets = re.findall(r"\]\(\s*<?([^\s)>]+)", source) + re.findall(
+            r"""(?:href|src)=["']([^"']+)""", source
+        )
         targets += re.findall(r"(?m)^\[[^\]]+\]:\s*(\S+)", source)
         for target in targets:
             parts = urlsplit(target)
@@ -264,7 +317,9 @@ def links_lead_somewhere(notebook, path):
                 complaints.append(f"cell {number}: no such file: {target}")
             elif parts.fragment and file.suffix == ".ipynb":
                 other = notebook if file == path else read(file)
-                if anchor(parts.fragment) not in [anchor(line.lstrip("#")) for line in headings(other)]:
+                if anchor(parts.fragment) not in [
+                    anchor(line.lstrip("#")) for line in headings(other)
+                ]:
                     complaints.append(f"cell {number}: no such heading: {target}")
     return complaints
 
@@ -304,5 +359,7 @@ def complaints(path):
 def ladder(readme):
     """Return the files of notebooks that the rows of README's table link to, in order."""
     rows = [line for line in readme.splitlines() if line.lstrip().startswith("|")]
-    found = [name for row in rows for name in re.findall(r"\((?:\./)?notebooks/(\d\d_\w+\.ipynb)\)", row)]
+    found = [
+        name for row in rows for name in re.findall(r"\((?:\./)?notebooks/(\d\d_\w+\.ipynb)\)", row)
+    ]
     return list(dict.fromkeys(found))
