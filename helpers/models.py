@@ -1,6 +1,8 @@
 """The character model in Keras: build it, save it, load it."""
 
 import os
+import subprocess
+import sys
 from contextlib import contextmanager
 
 import numpy as np
@@ -8,41 +10,61 @@ import numpy as np
 from helpers.storage import read_model, write_model
 from helpers.text import Vocabulary
 
+# Reads what TensorFlow writes while it starts. The last byte says that all went well; if it is
+# missing, because the import failed or the process died, everything is passed on.
+LISTENER = """
+import sys
+written = sys.stdin.buffer.read()
+if not written.endswith(b"\\0"):
+    sys.stderr.buffer.write(written)
+"""
+
 
 @contextmanager
-def _stderr_shut():
-    """Send what C++ code writes to stderr nowhere: TensorFlow's greeting cannot be switched off otherwise."""
-    saved, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
+def _greeting_held_back():
+    """Hold back what C++ code writes to stderr, and show it only if the block fails.
+
+    TensorFlow's greeting cannot be switched off. A separate process keeps the text, so that a
+    native crash does not take it along.
+    """
+    # In a notebook, file 2 leads to the cell; if the kernel dies, only the terminal is left.
+    terminal = getattr(sys.stderr, "_original_stdstream_copy", None) or 2
+    listener = subprocess.Popen(
+        [sys.executable, "-S", "-c", LISTENER], stdin=subprocess.PIPE, stderr=terminal
+    )
+    usual = os.dup(2)
+    os.dup2(listener.stdin.fileno(), 2)
     try:
         yield
+        os.write(2, b"\0")
     finally:
-        os.dup2(saved, 2)
-        os.close(saved)
-        os.close(nowhere)
+        os.dup2(usual, 2)
+        os.close(usual)
+        listener.communicate()
 
 
-with _stderr_shut():
+with _greeting_held_back():
     import keras
+    import tensorflow as tf  # noqa: F401  (imported from here, so that its greeting is held back)
 
 
-def build_char_model(vocab_size, hidden_size=256, embedding_size=32, layers=1, dropout=0.0, seed=0):
+def build_char_model(vocab_size, hidden_size=256, embedding_size=32, dropout=0.0, seed=0):
     """Build a model that reads characters and predicts, after each, the next one.
 
-    The state goes in and comes out: `logits, *state = model([tokens, *state])`.
+    The state is an input and an output: `logits, *state = model([tokens, *state])`.
 
     Parameters
     ----------
-    vocab_size, hidden_size, embedding_size, layers : int
+    vocab_size, hidden_size, embedding_size : int
     dropout : float
-        Share of the last layer's outputs that is dropped in training, 0 to less than 1.
+        Share of the LSTM's outputs that is dropped in training, from 0 to less than 1.
     seed : int
         Fixes the initial weights.
 
     Returns
     -------
     keras.Model
-        From tokens `(batch, time)` and, for each layer, hidden and cell state `(batch, hidden_size)`
+        From tokens `(batch, time)` and hidden and cell state, both `(batch, hidden_size)`,
         to logits `(batch, time, vocab_size)` and the new states.
 
     Examples
@@ -52,54 +74,48 @@ def build_char_model(vocab_size, hidden_size=256, embedding_size=32, layers=1, d
     >>> logits.shape, [s.shape for s in state]
     (TensorShape([2, 5, 10]), [TensorShape([2, 8]), TensorShape([2, 8])])
     """
-    layer, start = keras.layers, keras.initializers
+    layers, initializers = keras.layers, keras.initializers
     tokens = keras.Input((None,), dtype="int32", name="tokens")
-    states, new_states = [], []
-    # Keras would start the embedding within 0.05 of zero, and training would first have to make it larger.
-    x = layer.Embedding(
-        vocab_size, embedding_size, embeddings_initializer=start.RandomNormal(stddev=1.0, seed=seed)
-    )(tokens)
-    for number in range(layers):
-        state = [
-            keras.Input((hidden_size,), name=f"{kind}_{number}") for kind in ("hidden", "cell")
-        ]
-        x, *new_state = layer.LSTM(
-            hidden_size,
-            return_sequences=True,
-            return_state=True,
-            kernel_initializer=start.GlorotUniform(seed=seed + 2 * number + 1),
-            recurrent_initializer=start.Orthogonal(seed=seed + 2 * number + 2),
-        )(x, initial_state=state)
-        states += state
-        new_states += new_state
+    state = [keras.Input((hidden_size,), name=name) for name in ("hidden", "cell")]
+    # Keras starts an embedding within 0.05 of zero, and training first has to make it larger.
+    wide = initializers.RandomNormal(stddev=1.0, seed=seed)
+    x = layers.Embedding(vocab_size, embedding_size, embeddings_initializer=wide)(tokens)
+    x, *new_state = layers.LSTM(
+        hidden_size,
+        return_sequences=True,
+        return_state=True,
+        kernel_initializer=initializers.GlorotUniform(seed=seed + 1),
+        recurrent_initializer=initializers.Orthogonal(seed=seed + 2),
+    )(x, initial_state=state)
     if dropout:
-        x = layer.Dropout(dropout, seed=seed)(x)
-    logits = layer.Dense(vocab_size, kernel_initializer=start.GlorotUniform(seed=seed))(x)
-    return keras.Model([tokens, *states], [logits, *new_states])
+        x = layers.Dropout(dropout, seed=seed)(x)
+    glorot = initializers.GlorotUniform(seed=seed)
+    logits = layers.Dense(vocab_size, kernel_initializer=glorot)(x)
+    return keras.Model([tokens, *state], [logits, *new_state])
 
 
 def zero_state(model, batch_size):
-    """Return the state before anything was read: one array `(batch_size, hidden_size)` for each state of `model`."""
+    """Return the state before anything was read: two arrays `(batch_size, hidden_size)`."""
     return [np.zeros((batch_size, state.shape[1]), np.float32) for state in model.inputs[1:]]
 
 
 def describe(model):
-    """Return what `build_char_model` was called with, read off the model itself."""
-    embedding = next(layer for layer in model.layers if isinstance(layer, keras.layers.Embedding))
-    dropout = [layer.rate for layer in model.layers if isinstance(layer, keras.layers.Dropout)]
+    """Return the options with which `build_char_model` built a model, read off the model itself."""
+    embedding = next(each for each in model.layers if isinstance(each, keras.layers.Embedding))
+    dropout = [each.rate for each in model.layers if isinstance(each, keras.layers.Dropout)]
     return {
         "hidden_size": model.inputs[1].shape[1],
         "embedding_size": embedding.output_dim,
-        "layers": len(model.inputs) // 2,
         "dropout": dropout[0] if dropout else 0.0,
         "seed": embedding.embeddings_initializer.seed,
     }
 
 
 def adapt(model, vocab, text, **changes):
-    """Copy a model, so that it can learn from another text: its vocabulary grows by the characters it never met.
+    """Copy a model for another text, with a vocabulary that grows by the characters it never met.
 
-    A new character gets a random row of the embedding, and an output as unlikely as the rarest the model knows.
+    A new character gets a random row of the embedding, and an output as unlikely as that of the
+    rarest character the model knows.
 
     Parameters
     ----------
@@ -125,24 +141,18 @@ def adapt(model, vocab, text, **changes):
     """
     unknown = sorted(set(text) - set(vocab.characters))
     vocab = Vocabulary(vocab.characters + "".join(unknown))
-    embedding, *body, kernel, bias = model.get_weights()
+    embedding, *lstm, kernel, bias = model.get_weights()
     adapted = build_char_model(len(vocab), **describe(model) | changes)
-    rows = adapted.get_weights()[0][len(bias) :]  # as a new model would have them
+    rows = adapted.get_weights()[0][len(bias) :]  # as a new model has them
     columns = np.zeros((len(kernel), len(unknown)), kernel.dtype)
-    quiet = np.full(len(unknown), bias.min(), bias.dtype)
-    adapted.set_weights(
-        [
-            np.concatenate([embedding, rows]),
-            *body,
-            np.hstack([kernel, columns]),
-            np.concatenate([bias, quiet]),
-        ]
-    )
+    unlikely = np.full(len(unknown), bias.min(), bias.dtype)
+    dense = [np.hstack([kernel, columns]), np.concatenate([bias, unlikely])]
+    adapted.set_weights([np.concatenate([embedding, rows]), *lstm, *dense])
     return adapted, vocab
 
 
 def save_model(model, vocab, folder, dtype="float32", **card):
-    """Write `model` to `folder`, as plain numbers and a JSON card.
+    """Write a model to a folder, as plain numbers and a JSON card.
 
     Parameters
     ----------
@@ -153,14 +163,10 @@ def save_model(model, vocab, folder, dtype="float32", **card):
     dtype : {"float32", "float16"}
         Half precision halves the file.
     **card
-        What else to note: data, recipe, bits per character.
+        What else to record: data, recipe, bits per character.
     """
-    write_model(
-        folder,
-        {"characters": vocab.characters, **describe(model), **card},
-        model.get_weights(),
-        dtype,
-    )
+    config = {"characters": vocab.characters, **describe(model), **card}
+    write_model(folder, config, model.get_weights(), dtype)
 
 
 def load_model(folder):
@@ -174,11 +180,11 @@ def load_model(folder):
     Raises
     ------
     FileNotFoundError, ValueError
-        As `helpers.storage.read_model`, which also takes the name of a folder under `data/models/`.
+        As `helpers.storage.read_model`, which also takes the name of a folder in `data/models/`.
     """
     config, weights = read_model(folder)
     vocab = Vocabulary(config["characters"])
-    options = ("hidden_size", "embedding_size", "layers", "dropout", "seed")
+    options = ("hidden_size", "embedding_size", "dropout", "seed")
     model = build_char_model(len(vocab), **{key: config[key] for key in options if key in config})
     model.set_weights(list(weights.values()))
     return model, vocab

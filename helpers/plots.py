@@ -6,17 +6,17 @@ import io
 
 import matplotlib.pyplot as plt
 import numpy as np
-from cycler import cycler
 from IPython.display import display
 from PIL import Image
 
-# Okabe and Ito (2008): eight colours that colour-blind readers can tell apart; yellow, too pale for lines, is left out.
+# Okabe and Ito (2008): colours that colour-blind readers can tell apart; without yellow, which is
+# too pale for lines.
 PALETTE = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000"]
 DASHES = ["-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1))]
 
 
 def use_style():
-    """Set the course's look: type legible from the back row, lines that differ in dash as well as in colour.
+    """Set the style of all figures: large type, lines that differ in dash as well as in colour.
 
     Examples
     --------
@@ -34,7 +34,7 @@ def use_style():
             "axes.axisbelow": True,
             "axes.spines.top": False,
             "axes.spines.right": False,
-            "axes.prop_cycle": cycler(color=PALETTE) + cycler(linestyle=DASHES),
+            "axes.prop_cycle": plt.cycler(color=PALETTE, linestyle=DASHES),
             "grid.alpha": 0.3,
             "lines.linewidth": 2.5,
             "legend.frameon": False,
@@ -78,7 +78,7 @@ def picture(figure, alt):
 
 
 class _Picture:
-    """A picture as text/html: JupyterLab and nbconvert leave out the alternative text of a plain image."""
+    """A picture as HTML: JupyterLab and nbconvert ignore the alternative text of a plain image."""
 
     def __init__(self, image, alt):
         self.image, self.alt = image, alt
@@ -173,7 +173,7 @@ def unrolled_chain(ax, words, answer, arriving=None):
     answer : str
         What it should say after the last word.
     arriving : sequence of float, optional
-        For each step, the share of the gradient that arrives there: drawn as lines, as wide as the share.
+        For each step, the share of the gradient that arrives there: the width of a line.
 
     Returns
     -------
@@ -230,7 +230,8 @@ def heat_map(ax, values, rows, columns, label, limits=(-1, 1)):
     label : str
         What the colours measure.
     limits : tuple of two floats
-        The values at the two ends of the colours: from -1, blue, over 0, white, to 1, red; or from 0, white, to 1, dark.
+        The values at the two ends of the colour scale: blue at -1, white at 0, red at 1; or white
+        at 0 and dark at 1.
 
     Returns
     -------
@@ -243,7 +244,8 @@ def heat_map(ax, values, rows, columns, label, limits=(-1, 1)):
     """
     if values.shape != (len(rows), len(columns)):
         raise ValueError(
-            f"{len(rows)} rows and {len(columns)} columns are labelled, but the values have shape {values.shape}."
+            f"{len(rows)} rows and {len(columns)} columns are labelled, "
+            f"but the values have shape {values.shape}."
         )
     colors = "RdBu_r" if limits[0] < 0 else "Purples"
     drawn = ax.imshow(
@@ -259,7 +261,7 @@ def heat_map(ax, values, rows, columns, label, limits=(-1, 1)):
 
 
 def lstm_cell(ax, trace, time, unit, row=0):
-    """Draw an LSTM cell at work: one unit at one step, arrows as wide as what flows through them (up to 1).
+    """Draw one unit of an LSTM cell at one step, with arrows as wide as the values they carry.
 
     Parameters
     ----------
@@ -277,7 +279,7 @@ def lstm_cell(ax, trace, time, unit, row=0):
         float(trace[name][row, time, unit])
         for name in ("input_gate", "forget_gate", "candidate", "output_gate", "cell", "hidden")
     )
-    before = float(trace.before(1, "cell")[row, time, unit])
+    before = float(trace.previous("cell")[row, time, unit])
 
     def flow(value, start, end, text, at):
         color = PALETTE[0] if value >= 0 else PALETTE[1]

@@ -1,11 +1,13 @@
-"""The recall task of notebooks 01 to 03: a country, some other words, and then the language spoken there.
+"""The recall task of notebooks 01 to 03: name a country's language, many words later.
 
     in Spain paints old boats mends small clocks fluent [Spanish]
 
-A reader is trained on sentences, and asked for the last word of others.
+A reader is trained on some sentences, and asked for the last word of others.
 """
 
 import numpy as np
+
+from helpers.cells import softmax
 
 LANGUAGES = {
     "Spain": "Spanish",
@@ -32,7 +34,8 @@ def sentences(gap, count, rng):
     Parameters
     ----------
     gap : int
-        How many filler words stand between the country and "fluent": a verb, an adjective, a noun, a verb, ...
+        Number of filler words between the country and "fluent": a verb, an adjective, a noun, a
+        verb, ...
     count : int
     rng : numpy.random.Generator
 
@@ -79,7 +82,8 @@ class Reader:
         `RNNCell` or `LSTMCell`.
     vocab_size, answer_count, hidden_size : int
     kernel_std : float, optional
-        Standard deviation of what a word adds to each gate at the start; Keras's small values if not given.
+        Standard deviation of what a word contributes to each gate at the start; Keras's small
+        values if not given.
     seed : int
     options
         Passed on to `kind.random`, such as `forget_bias`.
@@ -109,23 +113,24 @@ class Reader:
         """The weights of the cell and of the softmax."""
         return [*self.cell.weights, self.out_kernel, self.out_bias]
 
-    def _softmax(self, hidden):
-        logits = hidden @ self.out_kernel + self.out_bias
-        weights = np.exp(logits - logits.max(axis=1, keepdims=True))
-        return weights / weights.sum(axis=1, keepdims=True)
+    def _answer(self, hidden):
+        return softmax(hidden @ self.out_kernel + self.out_bias)
 
     def probabilities(self, ids):
-        """Return the probability of each answer, shape (batch, answer_count), after reading `ids`, shape (batch, time)."""
-        return self._softmax(self.cell.forward(self.one_hot[ids]).state[0])
+        """Return the probability of each answer, shape (batch, answer_count).
+
+        `ids` has the shape (batch, time).
+        """
+        return self._answer(self.cell.forward(self.one_hot[ids]).state[0])
 
     def accuracy(self, ids, answers):
         """Return the share of sentences whose most probable answer is right."""
         return float((self.probabilities(ids).argmax(axis=1) == answers).mean())
 
     def gradients(self, ids, answers):
-        """Return the mean loss in nats, and its gradients: those by the weights, and the cell's own `Gradients`."""
+        """Return the mean loss in nats, the gradients for `weights`, and the cell's `Gradients`."""
         trace = self.cell.forward(self.one_hot[ids])
-        p = self._softmax(trace.state[0])
+        p = self._answer(trace.state[0])
         rows = np.arange(len(ids))
         loss = -np.log(p[rows, answers] + 1e-30).mean()
         d_logits = p
@@ -148,7 +153,7 @@ def train(reader, make_batch, steps, rate, clip=1.0):
     ----------
     reader : Reader
     make_batch : callable
-        Returns ids and answers, anew at every call.
+        Returns ids and answers, a fresh batch at every call.
     steps : int
     rate : float
         The learning rate.

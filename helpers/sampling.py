@@ -9,7 +9,7 @@ import time
 
 import numpy as np
 
-from helpers.cells import LSTMCell
+from helpers.cells import LSTMCell, softmax
 from helpers.storage import read_model
 from helpers.text import Vocabulary
 
@@ -21,7 +21,8 @@ class CharLSTM:
     ----------
     vocab : Vocabulary
     weights : sequence of ndarray
-        In Keras's order: embedding; kernel, recurrent kernel and bias of each layer; kernel and bias of the output.
+        In Keras's order: embedding; kernel, recurrent kernel and bias of the LSTM; kernel and bias
+        of the output.
 
     Examples
     --------
@@ -32,16 +33,14 @@ class CharLSTM:
     """
 
     def __init__(self, vocab, weights):
-        embedding, *layers, dense_kernel, dense_bias = weights
-        self.vocab = vocab
-        self.cells = [LSTMCell(*layers[i : i + 3]) for i in range(0, len(layers), 3)]
-        # One row per character: what it adds to the gates of the first cell never changes, so it is worked out once.
-        self.projected = self.cells[0].project(embedding)
-        self.dense_kernel, self.dense_bias = dense_kernel, dense_bias
+        embedding, *lstm, self.dense_kernel, self.dense_bias = weights
+        self.vocab, self.cell = vocab, LSTMCell(*lstm)
+        # What a character contributes to the gates never changes: one row for each, computed once.
+        self.projected = self.cell.project(embedding)
 
     @classmethod
     def load(cls, folder):
-        """Load a model from a folder, or by its name under `data/models/`; see `helpers.storage.read_model`."""
+        """Load a model by its folder or its name; see `helpers.storage.read_model`."""
         config, weights = read_model(folder)
         return cls(Vocabulary(config["characters"]), list(weights.values()))
 
@@ -51,8 +50,8 @@ class CharLSTM:
         return cls(vocab, model.get_weights())
 
     def zero_state(self, batch_size=1):
-        """Return the state before anything was read: hidden and cell state of each layer."""
-        return [cell.zero_state(batch_size) for cell in self.cells]
+        """Return the state before anything was read: hidden and cell, (batch_size, hidden_size)."""
+        return self.cell.zero_state(batch_size)
 
     def step(self, ids, state):
         """Read one character.
@@ -60,20 +59,17 @@ class CharLSTM:
         Parameters
         ----------
         ids : ndarray of int, shape (batch,)
-        state : list
+        state : tuple of two ndarrays, shape (batch, hidden_size)
             From `zero_state` or the step before.
 
         Returns
         -------
         logits : ndarray, shape (batch, vocab_size)
             For the character that comes next.
-        state : list
+        state : tuple of two ndarrays, shape (batch, hidden_size)
         """
-        first, *others = self.cells
-        new_state = [first.step(self.projected[ids], state[0])]
-        for cell, cell_state in zip(others, state[1:], strict=True):
-            new_state.append(cell.step(cell.project(new_state[-1][0]), cell_state))
-        return new_state[-1][0] @ self.dense_kernel + self.dense_bias, new_state
+        hidden, cell = self.cell.step(self.projected[ids], state)
+        return hidden @ self.dense_kernel + self.dense_bias, (hidden, cell)
 
     def read(self, text, state=None):
         """Read a prompt; return the logits for what follows it, and the state.
@@ -93,19 +89,20 @@ class CharLSTM:
         return logits, state
 
 
-def softmax(logits, temperature=1.0, top_k=None, top_p=None):
-    """Turn logits into probabilities.
+def probabilities(logits, temperature=1.0, top_k=None, top_p=None):
+    """Turn logits into the probabilities from which the next character is drawn.
 
     Parameters
     ----------
     logits : ndarray, shape (..., vocab_size)
     temperature : float
-        Divides the logits: below 1 sharpens, above 1 flattens, 0 leaves only the most likely character.
+        Divides the logits: below 1 sharpens, above 1 flattens, 0 leaves only the most likely
+        character.
     top_k : int, optional
         Keep only the `top_k` most likely characters (Fan, Lewis and Dauphin, 2018).
     top_p : float, optional
-        Then keep only the nucleus: the fewest characters, likeliest first, whose probabilities, at this temperature, sum to
-        `top_p` at least (Holtzman et al., 2020).
+        Then keep only the nucleus: the fewest characters, the most likely first, whose
+        probabilities, at this temperature, sum to at least `top_p` (Holtzman et al., 2020).
 
     Returns
     -------
@@ -115,14 +112,14 @@ def softmax(logits, temperature=1.0, top_k=None, top_p=None):
     Raises
     ------
     ValueError
-        If the temperature is negative or not a finite number, `top_k` not from 1 to vocab_size, or `top_p` not above 0
-        and at most 1.
+        If the temperature is negative or not a finite number, `top_k` not from 1 to vocab_size, or
+        `top_p` not above 0 and at most 1.
 
     Examples
     --------
-    >>> softmax(np.log([0.2, 0.3, 0.5]), top_k=2).round(3).tolist()
+    >>> probabilities(np.log([0.2, 0.3, 0.5]), top_k=2).round(3).tolist()
     [0.0, 0.375, 0.625]
-    >>> softmax(np.log([0.2, 0.3, 0.5]), top_p=0.6).round(3).tolist()
+    >>> probabilities(np.log([0.2, 0.3, 0.5]), top_p=0.6).round(3).tolist()
     [0.0, 0.375, 0.625]
     """
     if top_p is not None and not 0 < top_p <= 1:
@@ -133,7 +130,8 @@ def softmax(logits, temperature=1.0, top_k=None, top_p=None):
     if top_k is not None:
         if not 1 <= top_k <= vocab_size or top_k != int(top_k):
             raise ValueError(
-                f"top_k is a whole number from 1 to the size of the vocabulary, {vocab_size}, not {top_k}."
+                f"top_k is a whole number from 1 to the size of the vocabulary, {vocab_size}, "
+                f"not {top_k}."
             )
         top_k = int(top_k)
         threshold = np.partition(logits, -top_k, axis=-1)[..., -top_k, None]
@@ -143,21 +141,20 @@ def softmax(logits, temperature=1.0, top_k=None, top_p=None):
         return (np.arange(vocab_size) == best).astype(float)
     with np.errstate(over="ignore"):  # a tiny temperature sends all but the best to minus infinity
         scaled = (logits - logits.max(axis=-1, keepdims=True)) / np.float64(temperature)
-    weights = np.exp(scaled)
-    probabilities = weights / weights.sum(axis=-1, keepdims=True)
+    p = softmax(scaled)
     if top_p is None or top_p == 1:
-        return probabilities
-    order = np.argsort(-probabilities, axis=-1, kind="stable")
-    ranked = np.take_along_axis(probabilities, order, axis=-1)
-    likelier = np.cumsum(ranked, axis=-1) - ranked  # what all the likelier characters have together
-    np.put_along_axis(probabilities, order, np.where(likelier < top_p, ranked, 0.0), axis=-1)
-    return probabilities / probabilities.sum(axis=-1, keepdims=True)
+        return p
+    order = np.argsort(-p, axis=-1, kind="stable")
+    ranked = np.take_along_axis(p, order, axis=-1)
+    more_likely = np.cumsum(ranked, axis=-1) - ranked  # sum over all the more likely characters
+    np.put_along_axis(p, order, np.where(more_likely < top_p, ranked, 0.0), axis=-1)
+    return p / p.sum(axis=-1, keepdims=True)
 
 
 def next_char_probabilities(model, prompt, temperature=1.0, top_k=None, top_p=None):
-    """Return the probability of each character of the vocabulary to follow `prompt`, shape (vocab_size,).
+    """Return the probability of each character to come after `prompt`, shape (vocab_size,).
 
-    Parameters and errors are those of `CharLSTM.read` and `softmax`.
+    Parameters and errors are those of `CharLSTM.read` and `probabilities`.
 
     Examples
     --------
@@ -166,15 +163,7 @@ def next_char_probabilities(model, prompt, temperature=1.0, top_k=None, top_p=No
     'g'
     """
     logits, _ = model.read(prompt)
-    return softmax(logits[0], temperature, top_k, top_p)
-
-
-def _rows(states):
-    """Put the states of several texts below each other: those of a batch."""
-    return [
-        tuple(np.concatenate(parts) for parts in zip(*layer, strict=True))
-        for layer in zip(*states, strict=True)
-    ]
+    return probabilities(logits[0], temperature, top_k, top_p)
 
 
 def generate(model, prompt, length=500, temperature=1.0, top_k=None, top_p=None, seed=None):
@@ -184,24 +173,24 @@ def generate(model, prompt, length=500, temperature=1.0, top_k=None, top_p=None,
     ----------
     model : CharLSTM
     prompt : str or list of str
-        At least one character. It is read once. Several prompts are continued side by side, which is faster by far than
-        one after the other.
+        At least one character. Several prompts are continued side by side, which is much faster
+        than one after the other.
     length : int
         Characters to write.
     temperature, top_k, top_p
-        See `softmax`.
+        See `probabilities`.
     seed : int or Generator, optional
         The same seed writes the same text.
 
     Returns
     -------
     str, or list of str
-        What was written, without the prompt; a list if the prompt is one.
+        What was written, without the prompt; a list if the prompt is a list.
 
     Raises
     ------
     ValueError
-        As `CharLSTM.read` and `softmax` do, and if `length` is negative or the list is empty.
+        As `CharLSTM.read` and `probabilities`, and if `length` is negative or the list is empty.
 
     Examples
     --------
@@ -217,13 +206,15 @@ def generate(model, prompt, length=500, temperature=1.0, top_k=None, top_p=None,
     if not prompts:
         raise ValueError("The list of prompts is empty.")
     rng = np.random.default_rng(seed)
-    read = {text: model.read(text) for text in prompts}  # one that stands there twice is read once
+    read = {text: model.read(text) for text in prompts}  # a prompt that occurs twice is read once
     logits = np.concatenate([read[text][0] for text in prompts])
-    state = _rows([read[text][1] for text in prompts])
+    states = [read[text][1] for text in prompts]
+    state = tuple(np.concatenate(rows) for rows in zip(*states, strict=True))
     written = np.zeros((int(length), len(prompts)), int)
     for step, chance in enumerate(rng.random(written.shape)):
+        p = probabilities(logits, temperature, top_k, top_p)
         # Lay the probabilities end to end: `chance` falls into one of them, and that is the draw.
-        cumulative = np.cumsum(softmax(logits, temperature, top_k, top_p), axis=-1)
+        cumulative = np.cumsum(p, axis=-1)
         written[step] = (cumulative <= chance[:, None] * cumulative[:, -1:]).sum(axis=-1)
         logits, state = model.step(written[step], state)
     texts = [model.vocab.decode(column) for column in written.T]
@@ -231,10 +222,11 @@ def generate(model, prompt, length=500, temperature=1.0, top_k=None, top_p=None,
 
 
 def beam_search(model, prompt, length, beams=8):
-    """Look for the most probable text of `length` characters after `prompt`.
+    """Search for the most probable text of `length` characters after `prompt`.
 
-    At each step every beam is continued by every character, and the `beams` most probable of all of these go on. With one
-    beam that is greedy search; only as many beams as there are texts one character shorter would make sure of the best.
+    At each step every beam is continued by every character, and the `beams` most probable results
+    are kept. One beam is greedy search; finding the best text for certain would take as many beams
+    as there are texts one character shorter.
 
     Parameters
     ----------
@@ -250,7 +242,7 @@ def beam_search(model, prompt, length, beams=8):
     Raises
     ------
     ValueError
-        As `CharLSTM.read` does, and if `length` or `beams` is below 1.
+        As `CharLSTM.read`, and if `length` or `beams` is below 1.
 
     Examples
     --------
@@ -264,41 +256,77 @@ def beam_search(model, prompt, length, beams=8):
     logits, state = model.read(prompt)
     bits, texts = np.zeros(1), np.zeros((1, 0), int)
     for _ in range(length):
-        shifted = logits - logits.max(axis=-1, keepdims=True).astype(float)
-        surprise = (np.log(np.exp(shifted).sum(axis=-1, keepdims=True)) - shifted) / np.log(2)
-        total = bits[:, None] + surprise  # of each beam continued by each character
+        total = bits[:, None] + _bits(logits)  # of each beam continued by each character
         best = np.argsort(total, axis=None, kind="stable")[:beams]
         beam, index = np.unravel_index(best, total.shape)
         bits, texts = total.ravel()[best], np.column_stack([texts[beam], index])
-        logits, state = model.step(index, [tuple(part[beam] for part in layer) for layer in state])
+        logits, state = model.step(index, tuple(part[beam] for part in state))
     return [(model.vocab.decode(text), float(b)) for text, b in zip(texts, bits, strict=True)]
+
+
+def surprise(model, texts):
+    """Return how much each character of some texts surprises a model: -log2 of its probability.
+
+    Parameters
+    ----------
+    model : CharLSTM
+    texts : list of str
+        Of the same length, at least 2. They are read side by side.
+
+    Returns
+    -------
+    ndarray, shape (len(texts), length - 1)
+        In bits, from the second character on: the first is read, but nothing predicts it.
+
+    Raises
+    ------
+    ValueError
+        If the texts differ in length, or have a character that the model does not know.
+
+    Examples
+    --------
+    >>> model = CharLSTM.load("dracula")
+    >>> expected, odd = surprise(model, ["Van Helsing", "Van Helsinq"])[:, -1]
+    >>> bool(expected < 0.1 and odd > 5)
+    True
+    """
+    if len({len(text) for text in texts}) != 1 or len(texts[0]) < 2:
+        raise ValueError("The texts should have the same length, at least 2 characters.")
+    ids = np.array([model.vocab.encode(text) for text in texts])
+    state, bits = model.zero_state(len(texts)), []
+    for now, following in zip(ids.T[:-1], ids.T[1:], strict=True):
+        logits, state = model.step(now, state)
+        bits.append(_bits(logits)[np.arange(len(texts)), following])
+    return np.stack(bits, axis=1)
+
+
+def _bits(logits):
+    """Return -log2 of the softmax of `logits`: finite where the probability itself underflows."""
+    shifted = logits - logits.max(axis=-1, keepdims=True).astype(float)
+    return (np.log(np.exp(shifted).sum(axis=-1, keepdims=True)) - shifted) / np.log(2)
 
 
 def main(arguments=None):
     """Write text with a trained model."""
     parser = argparse.ArgumentParser(prog="python -m helpers.sampling", description=main.__doc__)
-    parser.add_argument(
-        "--model", default="dracula", help="a folder, or the name of one under data/models/"
-    )
+    model_help = "a folder, or the name of one in data/models/"
+    parser.add_argument("--model", default="dracula", help=model_help)
     parser.add_argument("--prompt", default="The ")
     parser.add_argument("--length", type=int, default=500, help="characters to write")
     parser.add_argument("--temperature", type=float, default=0.7)
-    parser.add_argument("--top-k", type=int, help="keep only so many of the likeliest characters")
-    parser.add_argument(
-        "--top-p",
-        type=float,
-        help="keep only the likeliest characters that have this probability together",
-    )
+    parser.add_argument("--top-k", type=int, help="keep only this many characters")
+    parser.add_argument("--top-p", type=float, help="keep the fewest that sum to this probability")
     parser.add_argument("--seed", type=int, help="the same seed writes the same text")
     args = parser.parse_args(arguments)
+    options = {name: getattr(args, name) for name in ("temperature", "top_k", "top_p", "seed")}
     model = CharLSTM.load(args.model)
     start = time.perf_counter()
-    text = generate(
-        model, args.prompt, args.length, args.temperature, args.top_k, args.top_p, args.seed
-    )
+    text = generate(model, args.prompt, args.length, **options)
     seconds = time.perf_counter() - start
     print(args.prompt + text)
-    print(f"{(len(args.prompt) + args.length) / seconds:,.0f} characters a second", file=sys.stderr)
+    print(
+        f"{(len(args.prompt) + args.length) / seconds:,.0f} characters per second", file=sys.stderr
+    )
 
 
 if __name__ == "__main__":

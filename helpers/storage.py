@@ -1,49 +1,216 @@
-"""Keep a model in a folder: `config.json` and `weights.npz`, both plain data; reading them runs no code."""
+"""Model and run files: plain numbers with a JSON card, replaced whole, and safe to read.
 
+A model is a folder with one file, `model.npz`: a zip archive of `config.json` (characters, sizes,
+recipe, scores) and one array per weight. One file, because only one file can be replaced in a
+single step: nobody ever finds a new configuration beside old weights.
+"""
+
+import hashlib
 import json
 import os
+import threading
+import time
+import zipfile
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
-MODELS = Path(__file__).resolve().parent.parent / "data" / "models"
-RUNS = Path(os.environ.get("COURSE_RUNS", Path(__file__).resolve().parent.parent / "runs"))
+from helpers import MODELS
+
+LARGEST_SIZE = 65_536  # units of a layer; beyond any model of this course
+LARGEST_CARD = 1_000_000  # bytes of JSON
+ABANDONED = 60  # seconds since the last write after which a temporary file is a leftover
+# What a damaged archive raises, depending on where the damage is. OSError: a seek to nowhere.
+DAMAGE = (zipfile.BadZipFile, ValueError, TypeError, KeyError, EOFError, RuntimeError, OSError)
 
 
-def write_atomically(path, write):
-    """Call `write(file)` on a file beside `path`, then move it there: a reader finds the old file or the new one."""
+def sha256(data):
+    """Return the SHA-256 digest of `data`, bytes or text, in hexadecimal."""
+    return hashlib.sha256(data.encode() if isinstance(data, str) else data).hexdigest()
+
+
+@contextmanager
+def _damage_reported(path, remedy):
+    """Turn whatever a damaged file raises into one ValueError that says what to do."""
+    try:
+        yield
+    except DAMAGE as problem:
+        raise ValueError(f"{path} is damaged ({problem!s:.500}). {remedy}") from problem
+
+
+@contextmanager
+def replacing(path):
+    """Yield the path of a temporary file that replaces `path` at the end, unless something fails.
+
+    A reader of `path` finds the old file or the new one, never half of one. The temporary name
+    belongs to this process and thread alone, so two writers do not disturb each other: the last one
+    wins. What a killed process left behind is removed by the next writer, after a minute.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> with replacing(folder / "note.txt") as temporary:
+    ...     _ = temporary.write_text("whole")
+    >>> [path.name for path in folder.iterdir()]
+    ['note.txt']
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(path.name + ".part")
-    with open(draft, "wb") as file:
-        write(file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(draft, path)
+    for old in path.parent.glob("*.part"):
+        try:
+            if time.time() - old.stat().st_mtime > ABANDONED:
+                old.unlink()
+        except FileNotFoundError:
+            pass  # another writer was faster
+    temporary = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}.part")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_archive(path, card, arrays):
+    """Write a JSON card and named arrays to one file, in one step.
+
+    The arrays are not compressed, so a reader can tell from the size of the file how much memory
+    they take. The file is an `.npz`: `numpy.load` opens it, and so does any program that unzips.
+
+    Parameters
+    ----------
+    path : str or Path
+    card : dict
+        Anything that JSON can hold.
+    arrays : dict of str to ndarray
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written, for example because the disk is full. What was there stays.
+    """
+    try:
+        with replacing(path) as temporary, open(temporary, "wb") as file:
+            with zipfile.ZipFile(file, "w") as archive:
+                # ZipInfo dates every entry 1980, so the same content gives the same bytes.
+                archive.writestr(zipfile.ZipInfo("config.json"), json.dumps(card, indent=1) + "\n")
+                for name, array in arrays.items():
+                    about = zipfile.ZipInfo(f"{name}.npy")
+                    with archive.open(about, "w", force_zip64=True) as entry:
+                        np.lib.format.write_array(entry, np.asanyarray(array), allow_pickle=False)
+            file.flush()
+            os.fsync(file.fileno())
+            file.close()  # Windows does not rename an open file
+    except OSError as problem:
+        reason = f"{problem.strerror or problem}; what was saved there before is intact"
+        raise OSError(problem.errno, reason, str(path)) from problem
+
+
+def read_card(file):
+    """Return the JSON card of an open archive.
+
+    Refuses an archive whose entries are compressed, or claim more bytes than the file has: from
+    then on, nothing that is read can be larger than the file.
+    """
+    with zipfile.ZipFile(file) as archive:
+        entries = archive.infolist()
+        if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+            raise ValueError("its entries are compressed, and could unpack to any size")
+        file.seek(0, os.SEEK_END)
+        if sum(entry.file_size for entry in entries) > file.tell():
+            raise ValueError("its entries claim more bytes than the file has")
+        if archive.getinfo("config.json").file_size > LARGEST_CARD:
+            raise ValueError(f"its config.json is larger than {LARGEST_CARD:,} bytes")
+        card = json.loads(archive.read("config.json"))
+    if not isinstance(card, dict):
+        raise ValueError("its config.json is not an object")
+    return card
+
+
+def read_arrays(file, shapes):
+    """Return the arrays of an open archive by name, each compared with its shape before it is read.
+
+    Parameters
+    ----------
+    file : binary file
+        One that `read_card` accepted.
+    shapes : dict of str to tuple
+        The arrays that should be there: all of them, and no others.
+    """
+    arrays = {}
+    with zipfile.ZipFile(file) as archive:
+        found = {name.removesuffix(".npy") for name in archive.namelist()} - {"config.json"}
+        if found != set(shapes):
+            raise ValueError(f"it holds {sorted(found)}, not {sorted(shapes)}")
+        for name, shape in shapes.items():
+            with archive.open(f"{name}.npy") as entry:
+                version = np.lib.format.read_magic(entry)
+                if version != (1, 0):
+                    raise ValueError(
+                        f"{name} is in version {version} of NumPy's format, not (1, 0)"
+                    )
+                header = np.lib.format.read_array_header_1_0(entry)
+            if header[0] != shape or header[2].kind not in "fiu":
+                raise ValueError(f"{name} should hold numbers of shape {shape}, not {header[0]}")
+            with archive.open(f"{name}.npy") as entry:  # zipfile compares the checksum at the end
+                arrays[name] = np.lib.format.read_array(entry, allow_pickle=False)
+    return arrays
+
+
+def check_config(config):
+    """Return `config` if a model can be built from it; otherwise raise ValueError.
+
+    Examples
+    --------
+    >>> check_config({"characters": "ab", "hidden_size": 0, "embedding_size": 4})
+    Traceback (most recent call last):
+    ValueError: hidden_size should be a whole number from 1 to 65,536, not 0
+    """
+    characters = config.get("characters")
+    if not isinstance(characters, str) or not characters or len(set(characters)) < len(characters):
+        raise ValueError("characters should be a string that lists each character once")
+    for name in ("hidden_size", "embedding_size"):
+        size = config.get(name)
+        if type(size) is not int or not 1 <= size <= LARGEST_SIZE:
+            asked = f"{name} should be a whole number from 1 to {LARGEST_SIZE:,}"
+            raise ValueError(f"{asked}, not {str(size)[:20]}")
+    dropout, seed = config.get("dropout", 0.0), config.get("seed", 0)
+    if type(dropout) not in (int, float) or not 0 <= dropout < 1:
+        raise ValueError(f"dropout should be from 0 to less than 1, not {str(dropout)[:20]}")
+    if type(seed) is not int or not 0 <= seed < 2**63:
+        raise ValueError(f"seed should be a whole number, 0 or more, not {str(seed)[:20]}")
+    return config
 
 
 def weight_shapes(config):
-    """Return name and shape of every weight of the model that `config` describes, in Keras's order."""
-    vocab_size, hidden_size = len(config["characters"]), config["hidden_size"]
-    shapes = {"embedding": (vocab_size, config["embedding_size"])}
-    width = config["embedding_size"]
-    for layer in range(config["layers"]):
-        shapes[f"lstm_{layer}.kernel"] = (width, 4 * hidden_size)
-        shapes[f"lstm_{layer}.recurrent_kernel"] = (hidden_size, 4 * hidden_size)
-        shapes[f"lstm_{layer}.bias"] = (4 * hidden_size,)
-        width = hidden_size
-    return shapes | {"dense.kernel": (hidden_size, vocab_size), "dense.bias": (vocab_size,)}
+    """Return the shape of every weight of the model that `config` describes, in Keras's order."""
+    vocab_size = len(config["characters"])
+    hidden_size, embedding_size = config["hidden_size"], config["embedding_size"]
+    return {
+        "embedding": (vocab_size, embedding_size),
+        "lstm.kernel": (embedding_size, 4 * hidden_size),
+        "lstm.recurrent_kernel": (hidden_size, 4 * hidden_size),
+        "lstm.bias": (4 * hidden_size,),
+        "dense.kernel": (hidden_size, vocab_size),
+        "dense.bias": (vocab_size,),
+    }
 
 
 def write_model(folder, config, weights, dtype="float32"):
-    """Write a model's configuration and its list of weights; `dtype` float16 halves the file."""
-    arrays = {
-        name: np.asarray(w, dtype=dtype)
-        for name, w in zip(weight_shapes(config), weights, strict=True)
-    }
-    write_atomically(Path(folder) / "weights.npz", lambda file: np.savez(file, **arrays))
-    text = json.dumps(config, indent=1, ensure_ascii=True) + "\n"
-    write_atomically(Path(folder) / "config.json", lambda file: file.write(text.encode()))
+    """Write a model's configuration and its list of weights; `dtype` float16 halves the file.
+
+    Raises
+    ------
+    ValueError
+        If the weights do not fit the configuration. Nothing is written then.
+    """
+    shapes = weight_shapes(check_config(config))
+    arrays = {name: np.asarray(weight, dtype) for name, weight in zip(shapes, weights, strict=True)}
+    for name, shape in shapes.items():
+        if arrays[name].shape != shape:
+            raise ValueError(f"{name} should have shape {shape}, not {arrays[name].shape}.")
+    write_archive(Path(folder) / "model.npz", config, arrays)
 
 
 def read_model(folder):
@@ -57,16 +224,17 @@ def read_model(folder):
     Returns
     -------
     config : dict
-        With `characters`, `hidden_size`, `embedding_size`, `layers` and what else the card says.
+        `characters`, `hidden_size`, `embedding_size`, and what else the card says.
     weights : dict of ndarray, float32
         By name, in Keras's order.
 
     Raises
     ------
     FileNotFoundError
-        If there is no such model; the message lists those there are.
+        If there is no such model; the message lists the models that come with the course.
     ValueError
-        If a file is damaged, or the weights do not fit the configuration.
+        If the file is damaged, or the weights do not fit the configuration. Sizes are compared
+        before memory is allocated, and no code is run.
 
     Examples
     --------
@@ -76,27 +244,83 @@ def read_model(folder):
     """
     if not Path(folder).is_dir() and (MODELS / folder).is_dir():
         folder = MODELS / folder
-    folder = Path(folder)
-    if not (folder / "config.json").is_file() or not (folder / "weights.npz").is_file():
-        known = sorted(path.parent.name for path in MODELS.glob("*/config.json"))
+    path = Path(folder) / "model.npz"
+    if not path.is_file():
+        known = ", ".join(sorted(path.parent.name for path in MODELS.glob("*/model.npz")))
         raise FileNotFoundError(
-            f"There is no model in {str(folder)!r}: it takes a config.json and a weights.npz. Under data/models/: {known}"
+            f"There is no model in {str(folder)!r}: it should hold a file model.npz. "
+            f"Models that come with the course: {known}."
         )
-    try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        shapes = weight_shapes(config)
-        with np.load(folder / "weights.npz", allow_pickle=False) as file:
-            if set(file.files) != set(shapes):
-                raise ValueError(f"weights.npz holds {sorted(file.files)}, not {sorted(shapes)}")
-            weights = {name: file[name].astype(np.float32) for name in shapes}
-    except Exception as problem:  # damage has many faces, and every one is reported here
-        raise ValueError(
-            f"The model in {str(folder)!r} is damaged: {problem!r}. Fetch or train it again."
-        ) from problem
-    for name, shape in shapes.items():
-        if weights[name].shape != shape or not np.isfinite(weights[name]).all():
+    with open(path, "rb") as file, _damage_reported(path, "Fetch or train the model again."):
+        config = check_config(read_card(file))
+        arrays = read_arrays(file, weight_shapes(config))
+        for name, array in arrays.items():
+            if not np.isfinite(array).all():
+                raise ValueError(f"{name} holds numbers that are not finite")
+    return config, {name: array.astype(np.float32) for name, array in arrays.items()}
+
+
+def write_checkpoint(folder, recipe, history, groups):
+    """Write all that a run needs in order to go on.
+
+    Parameters
+    ----------
+    folder : str or Path
+    recipe : dict
+        What makes this run the same run when it is resumed.
+    history : dict
+    groups : dict of str to list of ndarray
+    """
+    card = {"recipe": recipe, "history": history}
+    write_archive(Path(folder) / "checkpoint.npz", card, _numbered(groups))
+
+
+def read_checkpoint(folder, recipe, shapes):
+    """Read what `write_checkpoint` wrote.
+
+    Parameters
+    ----------
+    folder : str or Path
+    recipe : dict
+        That of the run that wants to go on.
+    shapes : dict of str to list of tuple
+        The shapes of the arrays in each group.
+
+    Returns
+    -------
+    history : dict
+    groups : dict of str to list of ndarray
+
+    Raises
+    ------
+    ValueError
+        If the file is damaged, or belongs to a run with another recipe; names what differs.
+    """
+    path = Path(folder) / "checkpoint.npz"
+    remedy = "Delete it, or pass restart=True to train from the beginning."
+    with open(path, "rb") as file:
+        with _damage_reported(path, remedy):
+            card = read_card(file)
+            theirs, history = dict(card["recipe"]), dict(card["history"])
+        different = [
+            f"{name} {theirs.get(name)!r}, not {value!r}"
+            for name, value in recipe.items()
+            if theirs.get(name) != value
+        ]
+        if different:
             raise ValueError(
-                f"The model in {str(folder)!r} does not fit its config.json: {name} should hold finite numbers "
-                f"of shape {shape}, and has shape {weights[name].shape}."
+                f"The folder {str(folder)!r} holds a run with {'; '.join(different)}. "
+                "Choose another folder, or pass restart=True to train from the beginning."
             )
-    return config, weights
+        with _damage_reported(path, remedy):
+            arrays = read_arrays(file, _numbered(shapes))
+    return history, {
+        name: [arrays[key] for key in _numbered({name: group})] for name, group in shapes.items()
+    }
+
+
+def _numbered(groups):
+    """Return the members of all groups by name and number: model_000, model_001, ..."""
+    return {
+        f"{name}_{i:03}": each for name, group in groups.items() for i, each in enumerate(group)
+    }

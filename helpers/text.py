@@ -1,11 +1,6 @@
 """Turn text into integers, and integers into batches (built in notebook 04)."""
 
-import json
-from pathlib import Path
-
 import numpy as np
-
-from helpers.corpora import load_corpus, load_speeches
 
 
 class Vocabulary:
@@ -76,8 +71,8 @@ class Vocabulary:
         except KeyError as unknown:
             character = unknown.args[0]
             raise ValueError(
-                f"The character {character!r} (position {text.index(character)} of the text) is not among "
-                f"the {len(self)} characters of this vocabulary: {self.characters!r}"
+                f"The character {character!r} (position {text.index(character)} of the text) "
+                f"is not among the {len(self)} characters of this vocabulary: {self.characters!r}"
             ) from None
 
     def decode(self, ids):
@@ -96,94 +91,17 @@ class Vocabulary:
         ids = np.asarray(ids, dtype=np.int64).reshape(-1)
         if ids.size and not (0 <= ids.min() and ids.max() < len(self)):
             raise ValueError(
-                f"This vocabulary has the numbers 0 to {len(self) - 1}, got {ids.min()} to {ids.max()}."
+                f"This vocabulary has the numbers 0 to {len(self) - 1}, "
+                f"got {ids.min()} to {ids.max()}."
             )
         return "".join(self.characters[index] for index in ids)
-
-    def save(self, path):
-        """Write the vocabulary to `path` as JSON."""
-        Path(path).write_text(json.dumps({"characters": self.characters}), encoding="utf-8")
-
-    @classmethod
-    def load(cls, path):
-        """Read a vocabulary that `save` wrote."""
-        return cls(json.loads(Path(path).read_text(encoding="utf-8"))["characters"])
-
-
-def split_tail(text, fraction=0.1):
-    """Cut off the contiguous end of a text, to be held out of training.
-
-    Parameters
-    ----------
-    text : str or ndarray
-    fraction : float
-        The share to hold out, between 0 and 1.
-
-    Returns
-    -------
-    train, held_out : same type as `text`
-
-    Raises
-    ------
-    ValueError
-        If either part would be empty.
-
-    Examples
-    --------
-    >>> split_tail("0123456789", fraction=0.3)
-    ('0123456', '789')
-    """
-    cut = len(text) - round(len(text) * fraction)
-    if not 0 < cut < len(text):
-        raise ValueError(
-            f"A text of {len(text)} characters cannot be split with {fraction:.0%} held out."
-        )
-    return text[:cut], text[cut:]
-
-
-def split_speeches(speeches):
-    """Hold out every sixth address, beginning with the fourth: whole, for the end of a known address is easier.
-
-    Parameters
-    ----------
-    speeches : list of Speech
-        From `helpers.corpora.load_speeches`.
-
-    Returns
-    -------
-    train, held_out : list of Speech
-
-    Examples
-    --------
-    >>> train, held_out = split_speeches(load_speeches())
-    >>> len(train), [speech.year for speech in held_out]
-    (28, [1913, 1942, 1962, 1980, 2002, 2022])
-    """
-    held_out = speeches[3::6]
-    return [speech for speech in speeches if speech not in held_out], held_out
-
-
-def load_split(name, fallback=None):
-    """Return a corpus as the text to learn from and the text held out: whole addresses of the speeches, else the tail.
-
-    Examples
-    --------
-    >>> train, held_out = load_split("speeches")
-    >>> held_out[:21]
-    'Gentlemen of the Cong'
-    """
-    text = load_corpus(name, fallback)
-    if "speeches" not in (name, fallback) or text != load_corpus("speeches"):
-        return split_tail(text)
-    return tuple(
-        "\n\n".join(speech.text for speech in part) for part in split_speeches(load_speeches())
-    )
 
 
 def make_streams(ids, batch_size, seq_len):
     """Cut a text into parallel streams, read side by side, with a target at every step.
 
-    Row `b` of batch `k + 1` continues row `b` of batch `k`, so the state of the network can be carried over.
+    Row `b` of batch `k + 1` continues row `b` of batch `k`, so the state of the network can be
+    carried over.
 
     Parameters
     ----------
@@ -196,7 +114,8 @@ def make_streams(ids, batch_size, seq_len):
     Returns
     -------
     inputs, targets : ndarray, shape (batches, batch_size, seq_len)
-        The target of a character is the one that follows it. Characters that fill no whole batch are left out.
+        The target of a character is the one that follows it. Characters at the end that do not
+        fill a batch are left out.
 
     Raises
     ------
@@ -216,8 +135,9 @@ def make_streams(ids, batch_size, seq_len):
     batches = (len(ids) - 1) // (batch_size * seq_len)
     if batches < 1:
         raise ValueError(
-            f"A text of {len(ids)} characters is too short for {batch_size} streams of {seq_len} characters: "
-            f"it takes at least {batch_size * seq_len + 1}. Use a longer text, or smaller batch_size and seq_len."
+            f"A text of {len(ids)} characters is too short for {batch_size} streams of {seq_len} "
+            f"characters: it takes at least {batch_size * seq_len + 1}. "
+            "Use a longer text, or a smaller batch_size and seq_len."
         )
     used = batches * batch_size * seq_len
 

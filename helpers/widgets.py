@@ -1,4 +1,7 @@
-"""What moves: figures with sliders and text boxes. Without a kernel, the picture they start from stays on the page."""
+"""Interactive figures, with sliders and text boxes.
+
+Without a kernel the figure that they start from stays on the page.
+"""
 
 import html
 
@@ -9,16 +12,16 @@ from helpers.plots import picture
 
 
 def explore(draw, **dials):
-    """Show a figure, and dials that draw it anew.
+    """Show a figure, and dials that redraw it.
 
     Parameters
     ----------
     draw : callable
-        Takes a value for each dial by name; returns a figure and its alternative text. A ValueError, once a dial was
-        moved, is shown in its place.
+        Takes a value for each dial by name; returns a figure and its alternative text. If it raises
+        ValueError after a dial was moved, the message is shown in place of the figure.
     dials : tuple of four floats, or str
-        By name: lowest value, highest, step and start of a slider; or what stands in a text box at first, where the figure
-        follows as one types.
+        By name: lowest value, highest value, step and start of a slider; or the first content of a
+        text box, whose figure is redrawn at every key.
 
     Raises
     ------
@@ -36,32 +39,9 @@ def explore(draw, **dials):
     VBox(...)
     """
     if not dials:
-        raise ValueError(
-            "A figure to explore needs a dial at least: explore(draw, rate=(0, 1, 0.1, 0.5))."
-        )
-    numbers = {name: dial for name, dial in dials.items() if not isinstance(dial, str)}
-    for name, (low, high, _, start) in numbers.items():
-        if not low <= start <= high:
-            raise ValueError(
-                f"The dial {name!r} starts at {start}, which is not between {low} and {high}."
-            )
-    boxes = {}
-    for name, dial in dials.items():
-        about = {
-            "description": name.replace("_", " "),
-            "style": {"description_width": "12em"},
-            "layout": {"width": "32em"},
-        }
-        if name not in numbers:
-            boxes[name] = ipywidgets.Text(dial, continuous_update=True, **about)
-            continue
-        low, high, step, start = dial
-        kind = (
-            ipywidgets.IntSlider
-            if all(isinstance(value, int) for value in dial)
-            else ipywidgets.FloatSlider
-        )
-        boxes[name] = kind(start, min=low, max=high, step=step, continuous_update=False, **about)
+        raise ValueError("At least one dial is needed: explore(draw, rate=(0, 1, 0.1, 0.5)).")
+    boxes = {name: _text_box(name, dial) if isinstance(dial, str) else _slider(name, *dial)
+             for name, dial in dials.items()}  # fmt: skip
 
     def current():
         return picture(*draw(**{name: box.value for name, box in boxes.items()}))
@@ -69,10 +49,27 @@ def explore(draw, **dials):
     def redraw(change):
         try:
             shown.update(current())
-        except ValueError as problem:  # while one types, a box is empty or holds a character that the model does not know
+        except ValueError as problem:  # for example an empty prompt, while the reader types
             shown.update(HTML(f'<p role="alert">{html.escape(str(problem))}</p>'))
 
     shown = display(current(), display_id=True)
     for box in boxes.values():
         box.observe(redraw, names="value")
     display(ipywidgets.VBox(list(boxes.values())))
+
+
+def _text_box(name, content):
+    return ipywidgets.Text(content, continuous_update=True, **_look(name))
+
+
+def _slider(name, low, high, step, start):
+    if not low <= start <= high:
+        raise ValueError(f"The dial {name!r} starts at {start}, not between {low} and {high}.")
+    whole = all(isinstance(value, int) for value in (low, high, step, start))
+    kind = ipywidgets.IntSlider if whole else ipywidgets.FloatSlider
+    return kind(start, min=low, max=high, step=step, continuous_update=False, **_look(name))
+
+
+def _look(name):
+    style, layout = {"description_width": "12em"}, {"width": "32em"}
+    return {"description": name.replace("_", " "), "style": style, "layout": layout}
