@@ -1,4 +1,4 @@
-"""Settings for checking notebooks, here so that `pytest --nbval notebooks/NAME.ipynb` finds them."""
+"""Settings for checking notebooks, here so that `pytest --nbval notebooks/NAME.ipynb` works."""
 
 import os
 import re
@@ -8,13 +8,16 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent
+QUICK = ("00_start_here", "04_turn_text_into_tensors")  # notebooks that `make check` runs
+# With two workers, the notebooks that take longest are begun first, so that both end together.
+LONGEST = ("05_train", "07_give", "01_find", "06_write", "03_open", "02_watch", "test_")
 NOT_COMPARED = pytest.StashKey[str]()
 RUNS = pytest.StashKey[tempfile.TemporaryDirectory]()
 
 
 def pytest_configure(config):
-    """Run notebooks in this environment, and leave out of the comparison what nbval.cfg names."""
-    # Training starts from nothing in the tests, and the reader's own runs are left alone.
+    """Run notebooks in this environment, and exclude from the comparison what nbval.cfg names."""
+    # In the tests, training starts from nothing, and the reader's own runs are left alone.
     config.stash[RUNS] = tempfile.TemporaryDirectory()
     os.environ["COURSE_RUNS"] = config.stash[RUNS].name
     if getattr(config.option, "nbval_kernel_name", None) is None:
@@ -30,7 +33,12 @@ def pytest_unconfigure(config):
 
 
 def pytest_collection_modifyitems(config, items):
-    """Where the book cannot be had, run the notebooks that read it, but do not compare outputs."""
+    """Mark the cells of slow notebooks; without the book, run those that read it uncompared."""
+    for item in items:
+        if hasattr(item, "cell") and item.path.stem not in QUICK:
+            item.add_marker("slow")
+    if os.environ.get("PYTEST_XDIST_WORKER"):
+        items.sort(key=rank)
     cells = [item for item in items if hasattr(item, "cell") and reads_the_book(item.parent.nb)]
     why = cells and why_the_book_differs()
     if not why:
@@ -41,8 +49,13 @@ def pytest_collection_modifyitems(config, items):
     config.stash[NOT_COMPARED] = f"Outputs not compared in {', '.join(names)}: {why}"
 
 
+def rank(item):
+    """Return the place of a test in the order in which workers begin."""
+    return next((i for i, start in enumerate(LONGEST) if item.path.name.startswith(start)), 99)
+
+
 def pytest_terminal_summary(terminalreporter, config):
-    """Say so in a line."""
+    """Say in a line which outputs were not compared."""
     if NOT_COMPARED in config.stash:
         terminalreporter.write_line(config.stash[NOT_COMPARED], yellow=True)
 
@@ -58,9 +71,9 @@ def why_the_book_differs():
     from helpers import corpora
 
     try:
-        book = corpora.fetch("dracula")
+        book = corpora.find_book("dracula")
     except OSError:
-        return "Dracula could not be had, so they ran on the fallback (all their asserts included)"
+        return "Dracula is not available, so they ran on the fallback (all their asserts included)"
     sources = corpora.CORPORA["dracula"]["sources"]
     if any(source["file"] == book.name and "sha256" in source for source in sources):
         return ""

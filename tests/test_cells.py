@@ -38,7 +38,7 @@ def random_cell(kind, input_size, hidden_size, dtype=np.float64, seed=0):
 
 
 def random_case(kind, shape, dtype=np.float64, seed=1):
-    """Return a cell, inputs, a state to start from, and what `backward` takes: d_hidden and d_state."""
+    """Return a cell, inputs, a start state, and the d_hidden and d_state for `backward`."""
     batch, time, input_size, hidden_size = shape
     rng, states = np.random.default_rng(seed), len(kind.state_names)
     shapes = [(batch, time, input_size), (batch, time, hidden_size)] + 2 * states * [
@@ -182,22 +182,21 @@ def gradients_with(recurrent_kernel, x, d_hidden):
 
 
 class NewCellForOld(LSTMCell):
-    def look_back(self, at, before, d_state):
-        return super().look_back(at, at, d_state)
+    def backward_step(self, now, before, d_state):
+        return super().backward_step(now, now, d_state)
 
 
 class OldCellGradientCarriedOn(LSTMCell):
-    def look_back(self, at, before, d_state):
-        d_projected, (d_hidden, _), here = super().look_back(at, before, d_state)
-        return d_projected, (d_hidden, d_state[1] * at["forget_gate"]), here
+    def backward_step(self, now, before, d_state):
+        d_projected, (d_hidden, _), here = super().backward_step(now, before, d_state)
+        return d_projected, (d_hidden, d_state[1] * now["forget_gate"]), here
 
 
 class NoTanhOnTheWayToTheCell(LSTMCell):
-    def look_back(self, at, before, d_state):
-        dropped = (
-            d_state[0] * at["output_gate"] * np.tanh(at["cell"]) ** 2
-        )  # what the factor 1 - tanh^2 takes away
-        return super().look_back(at, before, (d_state[0], d_state[1] + dropped))
+    def backward_step(self, now, before, d_state):
+        # what the factor 1 - tanh^2 takes away
+        dropped = d_state[0] * now["output_gate"] * np.tanh(now["cell"]) ** 2
+        return super().backward_step(now, before, (d_state[0], d_state[1] + dropped))
 
 
 @pytest.mark.parametrize("slip", [NewCellForOld, OldCellGradientCarriedOn, NoTanhOnTheWayToTheCell])
@@ -250,7 +249,7 @@ def test_a_step_of_a_plain_cell_by_hand():
 
 
 def test_a_step_of_an_lstm_by_hand():
-    # One unit, and weights that make each gate differ: i = s(1), f = s(2), g = tanh(3), o = s(4), with s the sigmoid.
+    # One unit, and weights that make each gate differ: i = s(1), f = s(2), g = tanh(3), o = s(4).
     cell = LSTMCell(np.array([[1.0, 2.0, 3.0, 4.0]]), np.zeros((1, 4)), np.zeros(4))
     trace = cell.forward(np.ones((1, 1, 1)), (np.array([[0.0]]), np.array([[0.5]])))
     last, memory = trace.state
@@ -270,7 +269,7 @@ def test_a_step_of_an_lstm_by_hand():
 def test_step_by_step_equals_forward(kind, shape):
     cell, x, start, *_ = random_case(kind, shape)
     trace, state = cell.forward(x, start), start
-    before = [trace.before(index, name) for index, name in enumerate(cell.state_names)]
+    before = [trace.previous(name) for name in cell.state_names]
     for t in range(x.shape[1]):
         assert_same([steps[:, t] for steps in before], state)
         state = cell.step(cell.project(x[:, t]), state)
@@ -434,7 +433,7 @@ def test_sigmoid_never_overflows(dtype):
 def test_weights_that_do_not_fit_together_are_refused(kind, kernel, recurrent_kernel, bias):
     width = kind.gates * recurrent_kernel[0]
     with pytest.raises(
-        ValueError, match=rf"with {kind.gates} gate\(s\) has weights that end in {width}; got"
+        ValueError, match=rf"{kind.gates} gate\(s\) has weights whose last axis is {width}; got"
     ):
         kind(np.zeros(kernel), np.zeros(recurrent_kernel), np.zeros(bias))
 
@@ -464,7 +463,7 @@ def test_states_of_another_shape_are_refused(kind, shape, count):
 )
 def test_derivatives_of_another_shape_are_refused(kind, shape):
     cell, x, *_ = random_case(kind, (2, 5, 3, 4))
-    with pytest.raises(ValueError, match=r"Expected derivatives of shape \(2, 5, 4\)"):
+    with pytest.raises(ValueError, match=r"Expected a gradient of shape \(2, 5, 4\)"):
         cell.backward(cell.forward(x), np.zeros(shape))
 
 

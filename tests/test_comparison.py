@@ -1,4 +1,4 @@
-"""The comparison of notebooks with their stored outputs fails when it should, with the book and without."""
+"""The comparison with stored outputs fails when it should, with the book and without."""
 
 import re
 import shutil
@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 CORPORA = """
 from pathlib import Path
 CORPORA = {{"dracula": {{"sources": [{{"file": "a.txt", "sha256": "1"}}, {{"file": "b.txt"}}]}}}}
-def fetch(name):
+def find_book(name):
     {}
 """
 FETCH = {
@@ -26,7 +26,8 @@ FETCH = {
 
 def picture(pixels, alt):
     """Return the source of a cell that shows a picture, as helpers.plots.show does."""
-    return f"""display({{"text/html": '<img alt="{alt}" src="data:image/png;base64,{pixels}">', "text/plain": "{alt}"}}, raw=True)"""
+    image = f'<img alt="{alt}" src="data:image/png;base64,{pixels}">'
+    return f"""display({{"text/html": '{image}', "text/plain": "{alt}"}}, raw=True)"""
 
 
 def shown(pixels, alt):

@@ -78,7 +78,7 @@ def texts(ax):
 
 
 @pytest.mark.parametrize(
-    "alt", ["A line.", "The \"gap\" > 3 & <b>'x'</b>", "naïve £5 ☾\nand a second line"], ids=ascii
+    "alt", ["A line.", "The \"gap\" > 3 & <b>'x'</b>", "naïve £5 ☾\na second line"], ids=ascii
 )
 def test_a_picture_is_shown_once_with_its_text_and_closed(alt, screen):
     plots.show(figure := plt.figure(), alt=alt)
@@ -312,7 +312,7 @@ def test_an_error_that_is_no_matter_of_values_is_not_hidden(screen):
 
 @pytest.mark.parametrize(
     "dials, message",
-    [({}, "needs a dial")] + [({"a": (1, 5, 1, n)}, f"'a' starts at {n}") for n in (0, 6)],
+    [({}, "one dial is needed")] + [({"a": (1, 5, 1, n)}, f"'a' starts at {n}") for n in (0, 6)],
 )
 def test_dials_that_make_no_sense_are_refused_before_anything_is_drawn(dials, message, screen):
     with pytest.raises(ValueError, match=message):
@@ -325,9 +325,14 @@ def test_dials_that_make_no_sense_are_refused_before_anything_is_drawn(dials, me
 )
 def test_a_notebook_keeps_the_picture_and_a_kernel_changes_it(cells, size, tmp_path):
     sources = [
-        f"import sys; sys.path.insert(0, {str(outputs.NOTEBOOKS.parent)!r})\nimport ipywidgets, matplotlib.pyplot as plt\n"
-        "from helpers.widgets import explore\nmade = []\nipywidgets.Widget.on_widget_constructed(made.append)",
-        "def draw(size):\n    return plt.figure(figsize=(size, 1)), f'{size} inches \"wide\"'\nexplore(draw, size=(1, 5, 1, 3))",
+        f"import sys; sys.path.insert(0, {str(outputs.NOTEBOOKS.parent)!r})\n"
+        "import ipywidgets, matplotlib.pyplot as plt\n"
+        "from helpers.widgets import explore\n"
+        "made = []\n"
+        "ipywidgets.Widget.on_widget_constructed(made.append)",
+        "def draw(size):\n"
+        "    return plt.figure(figsize=(size, 1)), f'{size} inches \"wide\"'\n"
+        "explore(draw, size=(1, 5, 1, 3))",
         "next(widget for widget in made if isinstance(widget, ipywidgets.IntSlider)).value = 4",
     ]
     notebook = new_notebook(cells=[new_code_cell(source) for source in sources[:cells]])

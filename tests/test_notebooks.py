@@ -244,5 +244,6 @@ def test_a_bad_file_name_is_caught(tmp_path):
 
 
 def test_the_ladder_is_read_from_the_table():
-    readme = "See [one](notebooks/01_a_b.ipynb).\n| 02 | [two](notebooks/02_c_d.ipynb) | 5 |\n| 03 | three, to come |"
+    rows = "| 02 | [two](notebooks/02_c_d.ipynb) | 5 |\n| 03 | three, to come |"
+    readme = f"See [one](notebooks/01_a_b.ipynb).\n{rows}"
     assert rules.ladder(readme) == ["02_c_d.ipynb"]

@@ -1,7 +1,7 @@
 """Run the notebooks in order and store their outputs: python -m tools.outputs [NOTEBOOK ...]
 
-A notebook is rewritten only after it ran as a whole; the first error ends everything. What is stored
-is normalised, so that a second run on the same machine changes next to nothing.
+A notebook is rewritten only if it ran from top to bottom; the first error ends everything. What is
+stored is normalised, so that a second run on the same machine changes next to nothing.
 """
 
 import base64
@@ -25,7 +25,7 @@ CELL_METADATA = {
     "slideshow",
     "jupyter",
 }  # the rest is the editor's: folding, scrolling, times of execution
-# README's picture is one of the course's own figures: the notebook, how its alternative text begins, and the file.
+# README's picture is a figure of the course: notebook, start of its alternative text, file.
 PICTURE = (
     "05_train_on_dracula.ipynb",
     "Held-out bits per character against seconds",
@@ -35,7 +35,7 @@ WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
 def normalise(notebook):
-    """Return a copy without what is noise: progress, widgets that live in a kernel, editors' metadata."""
+    """Return a copy without noise: progress, widgets that need a kernel, editors' metadata."""
     notebook = copy.deepcopy(notebook)
     notebook.metadata = nbformat.from_dict(METADATA)
     count = 0
@@ -56,7 +56,7 @@ def normalise(notebook):
 
 
 def tidy(outputs):
-    """Return a cell's outputs with streams joined, overwritten text gone, and widgets as their text."""
+    """Return outputs with streams joined, overwritten text removed, and widgets as their text."""
     result = []
     for output in outputs:
         last = result[-1] if result else {}
@@ -79,7 +79,7 @@ def tidy(outputs):
 
 
 def last_state(text):
-    """Return what is left to see after carriage returns and backspaces, as progress bars write them.
+    """Return what a terminal shows after the carriage returns and backspaces of progress bars.
 
     >>> last_state("10%\\r100%\\nab\\bc")
     '100%\\nac'
@@ -91,7 +91,7 @@ def last_state(text):
 
 
 def run(path):
-    """Run a notebook in its folder and store it. Raise RuntimeError that names the cell if it fails."""
+    """Run a notebook in its folder and store it; RuntimeError names the cell that failed."""
     from nbclient import NotebookClient
     from nbclient.exceptions import CellControlSignal, DeadKernelError
 

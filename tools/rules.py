@@ -1,18 +1,24 @@
-"""The rules that every notebook keeps. Each is a function of a notebook (and its path, where it
-matters) that returns a list of complaints, empty when all is well. CONTRIBUTING.md says why.
+"""The rules that every notebook keeps: python -m tools.rules [NOTEBOOK ...]
+
+Each rule is a function of a notebook (and its path, where it matters) that returns a list of
+complaints, empty if all is well. CONTRIBUTING.md says why.
 """
 
 import ast
 import copy
 import io
 import re
+import sys
 import tokenize
 from html.parser import HTMLParser
+from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import nbformat
 
 from tools import outputs
+
+ROOT = Path(__file__).resolve().parents[1]
 
 KNOWN_TAGS = {
     "exercise": "a cell with a placeholder for the student",
@@ -29,10 +35,12 @@ LARGEST_FILE = 500_000  # bytes
 
 NOISE = {
     "a memory address": r"\b0x[0-9a-fA-F]{6,}\b",
-    "an absolute path": r"(?<![\w./:<])/(?:Users|home|root|tmp|usr|opt|var|work|private|mnt|srv|content)/|\b[A-Z]:\\",
-    "a log line": r"(?m)^[IWEF]\d{4} \d\d:|^\d{4}-\d\d-\d\d[ T]\d\d:\d\d|^(?:DEBUG|INFO|WARNING|ERROR)\b",
-    "a timing": r"(?i)(?!\b\d{4}s\b)\b\d[\d.,]* ?(?:s|ms|µs|us|ns|secs?|seconds?|mins?|minutes?)\b|\d\d:\d\d<|/s\b|it/s|/step\b"
-    r"|(?:per|a) second\b",
+    "an absolute path": r"(?<![\w./:<])/(?:Users|home|root|tmp|usr|opt|var|work|private|mnt|srv"
+    r"|content)/|\b[A-Z]:\\",
+    "a log line": r"(?m)^[IWEF]\d{4} \d\d:|^\d{4}-\d\d-\d\d[ T]\d\d:\d\d"
+    r"|^(?:DEBUG|INFO|WARNING|ERROR)\b",
+    "a timing": r"(?i)(?!\b\d{4}s\b)\b\d[\d.,]* ?(?:s|ms|µs|us|ns|secs?|seconds?|mins?|minutes?)\b"
+    r"|\d\d:\d\d<|/s\b|it/s|/step\b|(?:per|a) second\b",
 }
 CHANGES_ITS_OUTPUT = {"fit", "tqdm", "trange", "clear_output", "update_display"}
 
@@ -111,7 +119,7 @@ def starts_with_the_agreed_lines(notebook):
 
 
 def has_no_stray_errors(notebook):
-    """An error is stored where the cell's tag announces one, and only there; nothing goes to stderr."""
+    """Errors are stored where a tag announces them, and only there; nothing goes to stderr."""
     complaints = []
     for number, cell in code_cells(notebook):
         kinds = [output.output_type for output in cell.outputs]
@@ -206,7 +214,8 @@ def is_plain_python(notebook):
                 f"cell {number}: tags say how a cell is tested, and get_ipython is not for lessons"
             )
         complaints += [
-            f"cell {number}: a line of {len(line)} characters, more than {LONGEST_LINE}: {line.strip()[:40]}..."
+            f"cell {number}: a line of {len(line)} characters, more than {LONGEST_LINE}: "
+            f"{line.strip()[:40]}..."
             for line in cell.source.splitlines()
             if len(line) > LONGEST_LINE
         ]
@@ -271,7 +280,7 @@ def headings(notebook):
 
 
 def is_titled_after_its_file(notebook, path):
-    """NN_verb_and_more.ipynb begins with the heading "# Verb and more", its only one of that size."""
+    """NN_verb_and_more.ipynb has the title "# Verb and more", and no other of that size."""
     if not re.fullmatch(r"\d\d_[a-z0-9]+(_[a-z0-9]+)+\.ipynb", path.name):
         return ["the file should be named NN_verb_and_more.ipynb"]
     if not (
@@ -345,7 +354,7 @@ RULES_WITH_PATH = [is_titled_after_its_file, links_lead_somewhere, is_small]
 
 
 def read(path):
-    """Return a notebook as it lies there; nbformat.read would repair some of what the rules look for."""
+    """Return a notebook unrepaired: nbformat.read would mend some of what the rules look for."""
     return nbformat.v4.reads(path.read_text(encoding="utf-8"))
 
 
@@ -363,3 +372,14 @@ def ladder(readme):
         name for row in rows for name in re.findall(r"\((?:\./)?notebooks/(\d\d_\w+\.ipynb)\)", row)
     ]
     return list(dict.fromkeys(found))
+
+
+def main(paths):
+    """Print what is wrong with each notebook; return 1 if anything is."""
+    found = [f"{path}: {line}" for path in paths for line in complaints(Path(path))]
+    print("\n".join(found), end="\n" if found else "")
+    return int(bool(found))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:] or sorted((ROOT / "notebooks").glob("*.ipynb"))))
