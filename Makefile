@@ -5,40 +5,48 @@ PYTHON = python3
 python = .venv/bin/python
 version = import sys; (3, 11) <= sys.version_info[:2] <= (3, 13) or sys.exit("The course needs Python 3.11, 3.12 or 3.13; this is %d.%d. Run: make clean env PYTHON=python3.12" % sys.version_info[:2])
 
-.PHONY: help env lab test outputs data sync clean
+.PHONY: help env lab check test outputs data lock links clean
 
 help:           ## Show this list
 	@sed -n 's/^\([a-z]*\): .*## /  make \1\t/p' Makefile
 
 env: .venv/installed ## Install what the course needs into .venv
 
-# The file is written last, so that an installation cut short is taken up again.
+# The file is written last, so that an installation cut short is taken up again. The last command
+# keeps JupyterLab from asking about its news on top of the first lesson.
 .venv/installed: requirements.txt
 	@$(python) -m pip --version >/dev/null 2>&1 || { $(PYTHON) -c '$(version)' && $(PYTHON) -m venv .venv; }
 	@$(python) -c '$(version)'
-	$(python) -m pip install -r requirements.txt
+	$(python) -m pip install --require-hashes -r requirements.txt
+	.venv/bin/jupyter labextension disable "@jupyterlab/apputils-extension:announcements"
 	@touch $@
 
 .venv/installed-tests: .venv/installed tests/requirements.txt
-	$(python) -m pip install -q -c requirements.txt -r tests/requirements.txt
+	$(python) -m pip install -q --require-hashes -r tests/requirements.txt
 	@touch $@
 
 lab: env        ## Fetch the texts and open the course in JupyterLab
 	@$(python) -m helpers.corpora || echo "Going on without the missing texts: the notebooks say what they do instead."
-	.venv/bin/jupyter lab --ServerApp.root_dir=. --LabApp.news_url=None notebooks/00_start_here.ipynb $(LAB_ARGS)
+	.venv/bin/jupyter lab --ServerApp.root_dir=. notebooks/00_start_here.ipynb $(LAB_ARGS)
+
+check: .venv/installed-tests ## Run all but the slow tests
+	$(python) -m pytest --nbval -n 2 -m "not slow" $(TEST_ARGS)
 
 test: .venv/installed-tests ## Run all tests and check every notebook against its stored outputs
-	$(python) -m pytest --nbval $(TEST_ARGS)
+	$(python) -m pytest --nbval -n 2 $(TEST_ARGS)
 
-outputs: env    ## Run all notebooks in order and store their outputs
+outputs: .venv/installed-tests ## Run all notebooks in order and store their outputs
 	$(python) -m tools.outputs $(NOTEBOOKS)
 
 data: env       ## Fetch the texts
 	$(python) -m helpers.corpora
 
-sync:           ## Bring pins and links in step after a change
+lock: .venv/installed-tests ## Lock all versions after a change in environment.yml or tests/requirements.in
+	$(python) -m tools.lock
+
+links:          ## Bring the repository's address in step after a change
 	$(PYTHON) -m tools.links
 
-clean:          ## Remove .venv, caches and training runs (the texts in data/texts stay)
-	rm -rf .venv .pytest_cache .ruff_cache runs notebooks/runs
+clean:          ## Remove .venv and caches; the texts and the models you trained (runs/) stay
+	rm -rf .venv .pytest_cache .ruff_cache
 	find . -name __pycache__ -prune -exec rm -rf {} + -o -name .ipynb_checkpoints -prune -exec rm -rf {} +

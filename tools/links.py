@@ -1,7 +1,7 @@
-"""Bring in step what is written in more than one place. Run it after a change, or `make sync`.
+"""Bring the repository's address in step: python -m tools.links, or `make links`.
 
-The pins come from environment.yml and go to requirements.txt. The repository's OWNER/NAME comes
-from `repository-code` in CITATION.cff and goes into every link to Binder or to the repository.
+OWNER/NAME is read from `repository-code` in CITATION.cff and goes into every link to Binder or to
+the repository. Links into the repository to files that do not exist are reported.
 """
 
 import argparse
@@ -12,7 +12,6 @@ from urllib.parse import unquote
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = ("*.md", "docs/**/*.md", "data/*.md", "notebooks/**/*.ipynb")
-PIN = re.compile(r"[A-Za-z0-9._-]+(\[[A-Za-z0-9,._-]+\])?==[0-9][0-9A-Za-z.+!-]*( ; [^#]+)?")
 
 WORD = r"[\w-]+(?:\.(?!git\b)[\w-]+)*"  # neither the full stop of a sentence nor .git
 REPOSITORY = rf"{WORD}/{WORD}"
@@ -22,34 +21,6 @@ HOME = re.compile(
     rf'(?<=repository-code: "https://github\.com/){REPOSITORY}(?="\s*$)', re.MULTILINE
 )
 LINK = re.compile(r"""https?://[^\s"'<>()\\]+""")
-
-
-def pins(environment):
-    """Return the lines of the `pip:` part of an environment.yml; complain about any it cannot read.
-
-    This reads the one form that the file has (tests/test_environment.py holds it against a real
-    YAML parser), so that the command needs nothing but Python.
-    """
-    head, found, tail = environment.partition("\n  - pip:\n")
-    if not found:
-        raise ValueError("environment.yml has no line '  - pip:'")
-    result = []
-    for line in tail.splitlines():
-        if not line.strip() or line.strip().startswith("#"):
-            continue
-        pin = line.removeprefix("      - ")
-        if pin == line or not PIN.fullmatch(pin):
-            raise ValueError(f"environment.yml: not '      - NAME==VERSION': {line!r}")
-        result.append(pin)
-    if not result:
-        raise ValueError("environment.yml: nothing below '  - pip:'")
-    return result
-
-
-def requirements(environment):
-    """Return what requirements.txt should say."""
-    head = "# Made from environment.yml by `make sync`: change versions there.\n"
-    return head + "".join(pin + "\n" for pin in pins(environment))
 
 
 def repository(citation):
@@ -69,7 +40,7 @@ def pages(root):
 
 
 def plan(root, new_repository=None):
-    """Return {path: text it should have} for every file that is derived, wholly or in part."""
+    """Return {path: text it should have} for every file that holds the address."""
     citation = read(root / "CITATION.cff")
     old = repository(citation)
     target = new_repository or old
@@ -83,7 +54,6 @@ def plan(root, new_repository=None):
 
     wanted = {path: GITHUB.sub(renamed, BINDER.sub(target, text)) for path, text in texts.items()}
     wanted[root / "CITATION.cff"] = HOME.sub(target, citation)
-    wanted[root / "requirements.txt"] = requirements(read(root / "environment.yml"))
     return wanted
 
 

@@ -16,36 +16,41 @@ from helpers.storage import replacing, sha256
 from tools.shipped import provenance
 
 NOTEBOOK = ROOT / "notebooks" / "07_give_a_famous_speech.ipynb"
+NAMES = ("RATES", "STEPS", "start", "train_from", "both_bits", "novel_train")
 
 
 def cells_that_define(names, notebook):
     """Return the source of the cells of code that these names need, directly or not, in order."""
-    needed, chosen = set(names), []
     sources = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
-    for source in reversed(sources):
-        tree = ast.parse(source)
-        if needed & {name for statement in tree.body for name in defined_by(statement)}:
-            needed |= {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
-            chosen.insert(0, source)
-    return chosen
+    trees = [ast.parse(source) for source in sources]
+    last = max(i for i, tree in enumerate(trees) if defined_by(tree) & set(names))
+    needed, chosen, found = set(names), None, []
+    while chosen != found:
+        chosen = found
+        found = [i for i in range(last + 1) if needed & defined_by(trees[i])]
+        nodes = [node for i in found for node in ast.walk(trees[i])]
+        needed |= {node.id for node in nodes if isinstance(node, ast.Name)}
+    return [sources[i] for i in chosen]
 
 
-def defined_by(statement):
-    """Return the names that a statement of a cell defines for later cells."""
-    if isinstance(statement, ast.Import | ast.ImportFrom):
-        return [(alias.asname or alias.name).partition(".")[0] for alias in statement.names]
-    if isinstance(statement, ast.FunctionDef):
-        return [statement.name]
-    targets = statement.targets if isinstance(statement, ast.Assign) else []
-    return [node.id for each in targets for node in ast.walk(each) if isinstance(node, ast.Name)]
+def defined_by(tree):
+    """Return the names that a cell defines for other cells: by import, def or assignment."""
+    found = set()
+    for statement in tree.body:
+        if isinstance(statement, ast.Import | ast.ImportFrom):
+            found |= {(each.asname or each.name).partition(".")[0] for each in statement.names}
+        if isinstance(statement, ast.FunctionDef):
+            found.add(statement.name)
+        for target in getattr(statement, "targets", ()):
+            found |= {node.id for node in ast.walk(target) if isinstance(node, ast.Name)}
+    return found
 
 
 def lesson():
     """Run the cells of notebook 07 that the table needs; return what they define."""
-    names = ("RATES", "STEPS", "start", "train_from", "both_bits", "novel_train")
     os.chdir(NOTEBOOK.parent)
     defined = {}
-    for source in cells_that_define(names, nbformat.read(NOTEBOOK, as_version=4)):
+    for source in cells_that_define(NAMES, nbformat.read(NOTEBOOK, as_version=4)):
         exec(source, defined)
     return defined
 

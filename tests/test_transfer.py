@@ -1,0 +1,54 @@
+"""The table of notebook 07 belongs to the notebook, to the model it starts from, and to the texts."""
+
+import json
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_notebook
+
+from helpers import DATA, MODELS
+from helpers.storage import sha256
+from tools import transfer
+
+TABLE = json.loads((DATA / "transfer.json").read_text(encoding="utf-8"))
+
+
+def test_the_table_starts_from_the_shipped_model():
+    model = (MODELS / "dracula_256" / "model.npz").read_bytes()
+    assert TABLE["provenance"]["start_model_sha256"] == sha256(model)
+
+
+@pytest.mark.slow
+def test_the_table_is_what_the_cells_of_the_notebook_measure(monkeypatch, capsys):
+    monkeypatch.chdir(DATA)  # so that the working folder is restored afterwards
+    cells, scores = transfer.lesson(), TABLE["bits_per_char"]
+    assert set(scores) == {"before", *cells["RATES"]}
+    for how in cells["RATES"]:
+        assert list(scores[how]) == [str(size) for size in cells["STEPS"]]
+    measured = cells["both_bits"](cells["start"])  # the rows that need no training
+    if "Van Helsing" in cells["novel_train"]:
+        assert measured == pytest.approx(scores["before"], abs=0.003)
+    assert measured["addresses"] == pytest.approx(scores["before"]["addresses"], abs=0.003)
+
+
+def test_only_the_cells_that_are_needed_are_run():
+    sources = ["import os", "x = 1", "def double(y):\n    return y * x", "x = 5\nz = double(3)"]
+    sources += ["fit(model)", "answer = double(2)", "print(answer)"]
+    notebook = new_notebook(cells=[new_code_cell(source) for source in sources])
+    assert transfer.cells_that_define(["answer"], notebook) == [*sources[1:4], sources[5]]
+
+
+def test_training_cells_of_the_notebook_are_not_run():
+    notebook = nbformat.read(transfer.NOTEBOOK, as_version=4)
+    slow = {cell.source for cell in notebook.cells if "slow" in cell.metadata.get("tags", [])}
+    assert slow and slow.isdisjoint(transfer.cells_that_define(transfer.NAMES, notebook))
+
+
+def test_the_table_shows_what_the_notebook_says():
+    scores = TABLE["bits_per_char"]
+    scratch, tuned = (
+        [row["addresses"] for row in scores[how].values()] for how in ("scratch", "fine-tuned")
+    )
+    assert scratch[0] - tuned[0] > 5 * (scratch[2] - tuned[2]) > 0
+    for tuned, frozen in zip(scores["fine-tuned"].values(), scores["frozen"].values(), strict=True):
+        assert tuned["dracula"] > frozen["dracula"] > scores["before"]["dracula"]
