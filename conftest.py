@@ -20,6 +20,9 @@ def pytest_configure(config):
     # In the tests, training starts from nothing, and the reader's own runs are left alone.
     config.stash[RUNS] = tempfile.TemporaryDirectory()
     os.environ["COURSE_RUNS"] = config.stash[RUNS].name
+    if getattr(config.option, "dist", "no") == "load":  # pytest-xdist, asked for with -n 2
+        config.option.dist = "loadfile"  # the cells of a notebook need the same kernel
+        config.option.loadscopereorder = False  # `rank` below orders them
     if getattr(config.option, "nbval_kernel_name", None) is None:
         config.option.nbval_current_env = True
     if getattr(config.option, "nbval_sanitize_with", None) is None:

@@ -29,9 +29,7 @@ def _require_text(train, held_out):
 
 def _lookup(keys, values, asked, missing):
     """Return the value of each asked key, or `missing` where it is not among the sorted `keys`."""
-    place = np.searchsorted(keys, asked) % len(
-        keys
-    )  # a key beyond the last wraps around, and fails the comparison
+    place = np.searchsorted(keys, asked) % len(keys)  # beyond the last: compared with the first
     return np.where(keys[place] == asked, values[place], missing)
 
 
@@ -79,9 +77,8 @@ def witten_bell(seen, asked, alphabet_size):
         grams, count = np.unique(seen_gram, return_counts=True)
         contexts, first, distinct = np.unique(grams // base, return_index=True, return_counts=True)
         n = _lookup(contexts, np.add.reduceat(count, first), asked_gram // base, missing=0)
-        t = _lookup(
-            contexts, distinct, asked_gram // base, missing=1
-        )  # with n = 0: all to the shorter context
+        # With n = 0 and t = 1, everything is left to the shorter context.
+        t = _lookup(contexts, distinct, asked_gram // base, missing=1)
         probability = (_lookup(grams, count, asked_gram, missing=0) + t * probability) / (n + t)
     return probability
 
@@ -121,9 +118,8 @@ def ngram_bits(train, held_out, context):
         raise ValueError(f"A context is 0 characters or more, not {context}.")
     vocab = Vocabulary.from_text(train + held_out)
     ids = np.concatenate([np.full(context, len(vocab)), vocab.encode(train + held_out)])
-    windows = np.lib.stride_tricks.sliding_window_view(
-        ids, context + 1
-    )  # row i ends with character i
+    # Row i ends with character i.
+    windows = np.lib.stride_tricks.sliding_window_view(ids, context + 1)
     probability = witten_bell(windows[: len(train)], windows[len(train) :], len(vocab))
     return float(np.log2(1 / probability).mean())
 
@@ -153,13 +149,12 @@ def compressor_bits(train, held_out, name):
     both, before = (
         len(COMPRESSORS[name](text.encode(encoding))) for text in (train + held_out, train)
     )
-    return (
-        8 * max(0, both - before) / len(held_out)
-    )  # as a very short text grows, it can shrink by a byte
+    added = max(0, both - before)  # a very short text can lose a byte as it grows
+    return 8 * added / len(held_out)
 
 
 def baselines(train, held_out):
-    """Return what needs no network as {name: bits per character of `held_out`}.
+    """Return every rival that needs no network, as {name: bits per character of `held_out`}.
 
     >>> list(baselines("abab", "ab"))[:3]
     ['uniform', 'unigram', 'n-gram, context 2']

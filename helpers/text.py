@@ -76,7 +76,7 @@ class Vocabulary:
             ) from None
 
     def decode(self, ids):
-        """Return the text that `ids`, a sequence of integers, stands for.
+        """Return the text of `ids`, a sequence of integers.
 
         Raises
         ------

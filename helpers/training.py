@@ -89,6 +89,12 @@ class Recipe:
             asked = "weight_dropout should be from 0 to less than 1"
             raise ValueError(f"{asked}, not {self.weight_dropout}.")
 
+    def in_steps(self, steps_per_epoch):
+        """Return the same recipe, with a budget of epochs counted in steps."""
+        if self.epochs is None:
+            return self
+        return replace(self, steps=round(self.epochs * steps_per_epoch), epochs=None)
+
 
 @dataclass
 class History:
@@ -201,28 +207,32 @@ class _Display:
     """Show how far a run is: as a bar, as a line every half minute, or not at all."""
 
     def __init__(self, recipe, how):
-        self.how, self.last_line = how, time.perf_counter()
+        self.how, self.last_line, self.bar = how, time.perf_counter(), None
         self.total = recipe.steps or 60 * recipe.minutes
         self.unit = "steps" if recipe.steps else "s"
-        seconds = "{l_bar}{bar}| {n:.0f}/{total:.0f} s{postfix}"
-        style = {"unit": " step"} if recipe.steps else {"bar_format": seconds}
-        self.bar = tqdm(
-            total=self.total, file=sys.stdout, mininterval=0.5, ncols=100, disable=how is not True,
-            **style,
-        )  # fmt: skip
 
     def update(self, done, train_bits):
-        done = min(done, self.total)
-        recent = f"{np.mean(train_bits[-50:]):.3f} bits/char" if train_bits else ""
-        self.bar.set_postfix_str(recent, refresh=False)
-        self.bar.update(done - self.bar.n)
-        if self.how == "lines" and time.perf_counter() - self.last_line > 30:
+        done, recent = min(done, self.total), f"{np.mean(train_bits[-50:]):.3f} bits/char"
+        if self.how is True:
+            self.bar = self.bar or self._new_bar()
+            self.bar.set_postfix_str(recent, refresh=False)
+            self.bar.update(done - self.bar.n)
+        elif self.how == "lines" and time.perf_counter() - self.last_line > 30:
             self.say(f"{done:,.0f} of {self.total:,.0f} {self.unit}  {recent}")
 
+    def _new_bar(self):
+        seconds = "{l_bar}{bar}| {n:.0f}/{total:.0f} s{postfix}"
+        style = {"unit": " step"} if self.unit == "steps" else {"bar_format": seconds}
+        return tqdm(total=self.total, file=sys.stdout, mininterval=0.5, ncols=100, **style)
+
     def say(self, line):
-        if self.how:
+        if self.how and line:
             tqdm.write(line, file=sys.stdout)
             self.last_line = time.perf_counter()
+
+    def close(self):
+        if self.bar:
+            self.bar.close()
 
 
 @dataclass
@@ -238,10 +248,13 @@ class Run:
     held_out_ids: np.ndarray
     recipe: Recipe
     prompt: str
-    folder: Path | None
+    folder: str | Path | None
     card: dict
 
     def __post_init__(self):
+        if self.folder:
+            self.folder = Path(self.folder)
+            self.folder.mkdir(parents=True, exist_ok=True)  # fails now rather than after training
         rate, clip_norm = self.recipe.peak_rate, self.recipe.clip_norm
         self.optimizer = keras.optimizers.Adam(rate, global_clipnorm=clip_norm)
         self.optimizer.build(self.model.trainable_variables)
@@ -331,9 +344,9 @@ class Run:
         self.save(finished=True)
 
     def resume(self):
-        """Go on from the checkpoint in the folder, if there is one; return whether there was."""
+        """Continue from the checkpoint in the folder, if there is one; return a line about it."""
         if not self.folder or not (self.folder / "checkpoint.npz").exists():
-            return False
+            return ""
         shapes = {name: [each.shape for each in group] for name, group in self.groups().items()}
         history, arrays = read_checkpoint(self.folder, self.identity, shapes)
         for name in ("model", "optimizer"):
@@ -342,10 +355,11 @@ class Run:
         self.state, self.best = arrays["state"], arrays["best"]
         self.history = History(**history)
         self.seconds_before = self.history.seconds
-        return True
+        done = "is finished" if self.history.finished else "continues"
+        return f"The run in {self.folder.name} {done}, after {self.steps_taken:,} steps."
 
     def forget(self):
-        """Delete the checkpoint, so that nothing goes on from it, even if this run is killed."""
+        """Delete the checkpoint, so that nobody continues from it, even if this run is killed."""
         if self.folder:
             (self.folder / "checkpoint.npz").unlink(missing_ok=True)
 
@@ -419,22 +433,14 @@ def fit(
     (3, True)
     """
     inputs, targets = make_streams(train_ids, recipe.batch_size, recipe.seq_len)
-    if recipe.epochs:
-        recipe = replace(recipe, steps=round(recipe.epochs * len(inputs)), epochs=None)
-    if folder:
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)  # fails now rather than after the training
+    recipe = recipe.in_steps(len(inputs))
     run = Run(model, vocab, train_ids, held_out_ids, recipe, prompt, folder, card or {})
-    if restart:
-        run.forget()
-    elif run.resume() and progress_bar:
-        done = "is finished" if run.history.finished else "goes on"
-        print(f"The run in {folder.name} {done}, after {run.steps_taken:,} steps.")
+    display = _Display(recipe, progress_bar)
+    display.say(run.forget() if restart else run.resume())
     if run.history.finished:
         return run.history
 
     train_step = make_train_step(model, run.optimizer, recipe.weight_dropout)
-    display = _Display(recipe, progress_bar)
     try:
         while (progress := run.progress()) < 1:
             if len(run.history.evaluations) <= progress * evaluations:
@@ -455,10 +461,10 @@ def fit(
     except KeyboardInterrupt:
         run.save()
         display.say(f"Stopped after {run.steps_taken:,} steps: the model is usable.")
-        return run.history
+    else:
+        run.finish()
     finally:
-        display.bar.close()
-    run.finish()
+        display.close()
     return run.history
 
 
