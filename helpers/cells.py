@@ -168,10 +168,6 @@ class Cell:
         """Copy the weights of a built Keras layer of the same kind."""
         return cls(*(np.array(weight) for weight in layer.get_weights()))
 
-    def to_keras(self, layer):
-        """Copy the weights into a built Keras layer of the same kind and size."""
-        layer.set_weights(self.weights)
-
     @property
     def weights(self):
         """Kernel, recurrent kernel and bias, in Keras's order."""

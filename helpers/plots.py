@@ -123,7 +123,7 @@ def character_grid(ax, ids, vocab, batch=None):
     return ax
 
 
-def bar_chart(ax, values, unit, color=PALETTE[0], digits=2):
+def bar_chart(ax, values, unit):
     """Draw horizontal bars, with the value at the end of each.
 
     Parameters
@@ -144,8 +144,8 @@ def bar_chart(ax, values, unit, color=PALETTE[0], digits=2):
     >>> bar_chart(ax, {"unigram": 4.44, "PPMd": 1.92}, unit="bits per character").get_xlabel()
     'bits per character'
     """
-    bars = ax.barh(list(values), list(values.values()), color=color)
-    ax.bar_label(bars, fmt=f"%.{digits}f", padding=4)
+    bars = ax.barh(list(values), list(values.values()), color=PALETTE[0])
+    ax.bar_label(bars, fmt="%.2f", padding=4)
     ax.set_xlabel(unit)
     ax.invert_yaxis()
     ax.grid(False, axis="y")
@@ -232,7 +232,7 @@ def heat_map(ax, values, rows, columns, label, limits=(-1, 1)):
     return ax
 
 
-def lstm_cell(ax, trace, time, unit, row=0):
+def lstm_cell(ax, trace, time, unit):
     """Draw one unit of an LSTM cell at one step, with arrows as wide as the values they carry.
 
     Parameters
@@ -240,18 +240,18 @@ def lstm_cell(ax, trace, time, unit, row=0):
     ax : matplotlib.axes.Axes
     trace : Trace
         From `LSTMCell.forward`.
-    time, unit, row : int
-        Which step, which hidden unit, which sequence of the batch.
+    time, unit : int
+        Which step and which hidden unit, of the first sequence of the batch.
 
     Returns
     -------
     matplotlib.axes.Axes
     """
     i, f, g, o, c, h = (
-        float(trace[name][row, time, unit])
+        float(trace[name][0, time, unit])
         for name in ("input_gate", "forget_gate", "candidate", "output_gate", "cell", "hidden")
     )
-    before = float(trace.previous("cell")[row, time, unit])
+    before = float(trace.previous("cell")[0, time, unit])
 
     def flow(value, start, end, text, at):
         color = PALETTE[0] if value >= 0 else PALETTE[1]

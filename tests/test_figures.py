@@ -105,13 +105,13 @@ def test_a_picture_without_words_is_refused(alt, screen):
 
 
 def test_bars_run_from_top_to_bottom_with_their_numbers(ax):
-    plots.bar_chart(ax, {"first": 4.444, "second": 1.0}, unit="bits", digits=1)
+    plots.bar_chart(ax, {"first": 4.444, "second": 1.0}, unit="bits")
     assert [label.get_text() for label in ax.get_yticklabels()] == [
         "first",
         "second",
     ] and ax.get_xlabel() == "bits"
     assert (
-        list(texts(ax)) == ["4.4", "1.0"]
+        list(texts(ax)) == ["4.44", "1.00"]
         and [bar.get_width() for bar in ax.patches] == [4.444, 1.0]
         and ax.yaxis_inverted()
     )
@@ -187,9 +187,9 @@ def test_a_heat_map_with_too_few_or_many_labels_is_refused(ax, rows, columns):
         plots.heat_map(ax, np.zeros((2, 3)), ["r"] * rows, ["c"] * columns, label="x")
 
 
-@pytest.mark.parametrize("time, unit, row", [(0, 0, 0), (0, 2, 1), (1, 1, 1), (3, 0, 1), (3, 2, 0)])
+@pytest.mark.parametrize("time, unit", [(0, 0), (0, 2), (1, 1), (3, 0), (3, 2)])
 @pytest.mark.parametrize("given_state", [False, True])
-def test_the_numbers_on_an_lstm_cell_are_those_of_the_trace(ax, time, unit, row, given_state):
+def test_the_numbers_on_an_lstm_cell_are_those_of_the_trace(ax, time, unit, given_state):
     rng = np.random.default_rng(time + unit)
     state = (
         tuple(rng.normal(size=(2, 3)).astype("float32") for _ in range(2)) if given_state else None
@@ -197,10 +197,10 @@ def test_the_numbers_on_an_lstm_cell_are_those_of_the_trace(ax, time, unit, row,
     trace = LSTMCell.random(4, 3, rng).forward(
         3 * rng.normal(size=(2, 4, 4)).astype("float32"), state
     )
-    plots.lstm_cell(ax, trace, time, unit, row=row)
+    plots.lstm_cell(ax, trace, time, unit)
     names = ("input_gate", "forget_gate", "candidate", "output_gate", "cell", "hidden")
-    i, f, g, o, c, h = (trace[name][row, time, unit] for name in names)
-    before = trace.start[1][row, unit] if time == 0 else trace["cell"][row, time - 1, unit]
+    i, f, g, o, c, h = (trace[name][0, time, unit] for name in names)
+    before = trace.start[1][0, unit] if time == 0 else trace["cell"][0, time - 1, unit]
     flows = {
         "$c_{t-1}$": before,
         "kept: $f c_{t-1}$": f * before,
