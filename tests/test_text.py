@@ -3,16 +3,7 @@
 import numpy as np
 import pytest
 
-from helpers import text as texts
-from helpers.corpora import load_corpus, load_speeches
-from helpers.text import (
-    Vocabulary,
-    load_split,
-    make_streams,
-    make_windows,
-    split_speeches,
-    split_tail,
-)
+from helpers.text import Vocabulary, make_streams, make_windows
 
 # --- vocabulary ---
 
@@ -70,77 +61,6 @@ def test_number_out_of_range_is_refused(ids):
         Vocabulary("abc").decode(ids)
 
 
-def test_save_and_load(tmp_path):
-    vocab = Vocabulary.from_text('"\\\n\x00é☾😀')
-    vocab.save(tmp_path / "vocab.json")
-    assert Vocabulary.load(tmp_path / "vocab.json") == vocab
-    assert (
-        Vocabulary.load(str(tmp_path / "vocab.json")).encode("☾").tolist()
-        == vocab.encode("☾").tolist()
-    )
-
-
-# --- the held-out tail ---
-
-
-@pytest.mark.parametrize(
-    "length, tail", [(10, 1), (11, 1), (19, 2), (1000, 100), (841_924, 84_192)]
-)
-def test_tail_is_the_contiguous_last_tenth(length, tail):
-    text = np.arange(length)
-    train, held_out = split_tail(text)
-    assert len(held_out) == tail
-    assert np.array_equal(np.concatenate([train, held_out]), text)
-
-
-def test_tail_of_a_string_is_a_string():
-    assert split_tail("abcd", fraction=0.5) == ("ab", "cd")
-
-
-@pytest.mark.parametrize(
-    "text, fraction",
-    [("", 0.1), ("a", 0.1), ("abc", 0.1), ("abc", 0), ("abc", 1), ("abc", -1), ("abc", 2)],
-)
-def test_split_that_leaves_a_part_empty_is_refused(text, fraction):
-    with pytest.raises(ValueError, match=f"{len(text)} characters cannot be split"):
-        split_tail(text, fraction)
-
-
-# --- held-out addresses ---
-
-
-@pytest.mark.parametrize("number", [0, 3, 4, 9, 10, 34])
-def test_every_sixth_address_is_held_out_from_the_fourth_on(number):
-    train, held_out = split_speeches(list(range(number)))
-    assert held_out == [index for index in range(number) if index % 6 == 3]
-    assert train == [index for index in range(number) if index % 6 != 3]
-
-
-def test_the_split_of_the_speeches_cuts_none_and_loses_none():
-    speeches, (train, held_out) = load_speeches(), load_split("speeches")
-    assert all((speech.text in train) != (speech.text in held_out) for speech in speeches)
-    assert len(train) + len(held_out) + 2 == len(load_corpus("speeches"))
-    assert held_out.startswith(speeches[3].text) and held_out.endswith(speeches[33].text)
-    assert 0.1 < len(held_out) / len(train) < 0.3
-
-
-def test_of_any_other_corpus_the_tail_is_held_out(tmp_path, monkeypatch):
-    (tmp_path / "own.txt").write_text("0123456789" * 5)
-    assert (
-        load_split(tmp_path / "own.txt")
-        == load_split(str(tmp_path / "own.txt"))
-        == split_tail("0123456789" * 5)
-    )
-    monkeypatch.setattr(texts, "load_corpus", lambda *asked: [*asked] * 5)
-    assert load_split("dracula", fallback="mine.txt") == split_tail(["dracula", "mine.txt"] * 5)
-
-
-def test_speeches_that_stand_in_for_another_corpus_are_split_as_speeches(monkeypatch):
-    speeches = load_corpus("speeches")
-    monkeypatch.setattr(texts, "load_corpus", lambda name, fallback=None: speeches)
-    assert load_split("dracula", fallback="speeches") == load_split("speeches")
-
-
 # --- streams ---
 
 
@@ -152,13 +72,12 @@ def test_streams_run_on_and_targets_come_next(length, batch_size, seq_len):
     inputs, targets = make_streams(np.arange(length), batch_size, seq_len)
     batches = (length - 1) // (batch_size * seq_len)
     assert inputs.shape == targets.shape == (batches, batch_size, seq_len)
-    assert np.array_equal(
-        targets, inputs + 1
-    )  # in this text, the next character is the number plus 1
-    # Row b, read from batch to batch, is one contiguous stretch; the stretches follow each other without gap or overlap.
-    assert np.array_equal(
-        inputs.transpose(1, 0, 2).reshape(-1), np.arange(batches * batch_size * seq_len)
-    )
+    # In this text, the next character is the number plus 1.
+    assert np.array_equal(targets, inputs + 1)
+    # Row b, read from batch to batch, is one contiguous stretch; the stretches follow each other
+    # without gap or overlap.
+    read = inputs.transpose(1, 0, 2).reshape(-1)
+    assert np.array_equal(read, np.arange(batches * batch_size * seq_len))
     assert targets.max() < length
 
 
@@ -167,6 +86,12 @@ def test_streams_keep_type_and_text():
     inputs, targets = make_streams(ids, batch_size=2, seq_len=2)
     assert inputs.dtype == targets.dtype == np.int32
     assert inputs.tolist() == [[[5, 3], [5, 3]]] and targets.tolist() == [[[3, 5], [3, 9]]]
+
+
+@pytest.mark.parametrize("batch_size, seq_len", [(0, 4), (3, 0), (-1, 4), (3, -1), (-3, -4)])
+def test_streams_of_sizes_below_one_are_refused(batch_size, seq_len):
+    with pytest.raises(ValueError, match=f"at least 1, not {batch_size} and {seq_len}"):
+        make_streams(np.arange(100), batch_size, seq_len)
 
 
 @pytest.mark.parametrize("length", [0, 1, 12])
