@@ -23,6 +23,9 @@ def pytest_configure(config):
     if getattr(config.option, "dist", "no") == "load":  # pytest-xdist, asked for with -n 2
         config.option.dist = "loadfile"  # the cells of a notebook need the same kernel
         config.option.loadscopereorder = False  # `rank` below orders them
+    if os.environ.get("PYTEST_XDIST_WORKER"):
+        # A worker for each core: with threads of its own, TensorFlow needs half as much time again.
+        os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
     if getattr(config.option, "nbval_kernel_name", None) is None:
         config.option.nbval_current_env = True
     if getattr(config.option, "nbval_sanitize_with", None) is None:

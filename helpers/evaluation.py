@@ -10,14 +10,18 @@ from helpers.models import tf, zero_state
 @lru_cache(maxsize=4)
 def _compiled_score(model):
     """Return a function that sums the loss, in nats, over the characters marked in `scored`."""
+    ids, scored = tf.TensorSpec((None, None), tf.int32), tf.TensorSpec((None, None), tf.bool)
+    state = [tf.TensorSpec(each.shape, tf.float32) for each in model.inputs[1:]]
 
-    @tf.function(reduce_retracing=True)
+    # Compiled at once for texts of any length, so that TensorFlow neither compiles it again nor
+    # warns, after five models, that it did.
+    @tf.function(input_signature=[ids, ids, scored, state])
     def score(inputs, targets, scored, state):
         logits, *state = model([inputs, *state])
         losses = tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits)
         return tf.reduce_sum(tf.where(scored, losses, 0.0)), *state
 
-    return score
+    return score.get_concrete_function()
 
 
 def bits_per_char(model, ids, context=(), batch_size=32, overlap=128):

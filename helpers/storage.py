@@ -112,7 +112,7 @@ def write_archive(path, card, arrays):
         raise OSError(problem.errno, reason, str(path)) from problem
 
 
-def read_card(file):
+def read_card(file, largest=LARGEST_CARD):
     """Return the JSON card of an open archive.
 
     Refuses an archive whose entries are compressed, or claim more bytes than the file has: from
@@ -127,8 +127,8 @@ def read_card(file):
         file.seek(0, os.SEEK_END)
         if sum(entry.file_size for entry in entries) > file.tell():
             raise ValueError("its entries claim more bytes than the file has")
-        if archive.getinfo("config.json").file_size > LARGEST_CARD:
-            raise ValueError(f"its config.json is larger than {LARGEST_CARD:,} bytes")
+        if archive.getinfo("config.json").file_size > largest:
+            raise ValueError(f"its config.json is larger than {largest:,} bytes")
         card = json.loads(archive.read("config.json"))
     if not isinstance(card, dict):
         raise ValueError("its config.json is not an object")
@@ -312,7 +312,8 @@ def read_checkpoint(folder, recipe, shapes):
     remedy = "Delete it, or pass restart=True to train from the beginning."
     with open(path, "rb") as file:
         with _damage_reported(path, remedy):
-            card = read_card(file)
+            # The history grows with the run; that it is no larger than the file is checked.
+            card = read_card(file, largest=path.stat().st_size)
             theirs, history = dict(card["recipe"]), dict(card["history"])
         different = [
             f"{name} {theirs.get(name)!r}, not {value!r}"

@@ -82,9 +82,14 @@ class Recipe:
         for name, budget in given.items():
             if not 0 < budget < np.inf:
                 raise ValueError(f"The budget is a positive number of {name}, not {budget}.")
-        for name in ("batch_size", "seq_len", "warmup_steps"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} should be at least 1, not {getattr(self, name)}.")
+        for name in ("steps", "batch_size", "seq_len", "warmup_steps"):
+            number = getattr(self, name)
+            if number is not None and (number < 1 or number != int(number)):
+                raise ValueError(f"{name} should be a whole number, at least 1, not {number}.")
+        if not 0 <= self.peak_rate < np.inf:
+            raise ValueError(f"peak_rate should be 0 or more, not {self.peak_rate}.")
+        if self.clip_norm is not None and not self.clip_norm > 0:
+            raise ValueError(f"clip_norm should be positive or None, not {self.clip_norm}.")
         if not 0 <= self.weight_dropout < 1:
             asked = "weight_dropout should be from 0 to less than 1"
             raise ValueError(f"{asked}, not {self.weight_dropout}.")
@@ -228,6 +233,7 @@ class _Display:
     def say(self, line):
         if self.how and line:
             tqdm.write(line, file=sys.stdout)
+            sys.stdout.flush()  # a file or a pipe would wait for some thousand characters
             self.last_line = time.perf_counter()
 
     def close(self):
@@ -252,6 +258,9 @@ class Run:
     card: dict
 
     def __post_init__(self):
+        if len(self.held_out_ids) < 1:  # what an evaluation needs, before anything is deleted
+            raise ValueError("A held-out text of 0 characters leaves nothing to score.")
+        CharLSTM.from_keras(self.model, self.vocab).read(self.prompt)
         if self.folder:
             self.folder = Path(self.folder)
             self.folder.mkdir(parents=True, exist_ok=True)  # fails now rather than after training
@@ -297,6 +306,8 @@ class Run:
 
     def evaluate(self):
         """Score the held-out text, write a sample, and return a line about both."""
+        if self.steps_taken in [each["step"] for each in self.history.evaluations]:
+            return ""  # an interrupt came right after it
         bits = bits_per_char(self.model, self.held_out_ids, context=self.train_ids)
         writer = CharLSTM.from_keras(self.model, self.vocab)
         sample = generate(writer, self.prompt, 60, temperature=0.7, seed=0)

@@ -1,4 +1,4 @@
-"""The table of notebook 07 belongs to the notebook, to the model it starts from, and to the texts."""
+"""The table of notebook 07 belongs to the notebook, its first model, and the texts."""
 
 import json
 
