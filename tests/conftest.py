@@ -117,5 +117,5 @@ def idle(monkeypatch):
 
     monkeypatch.setattr("helpers.training.make_train_step", lambda *arguments: step)
     time = SimpleNamespace(perf_counter=lambda: clock.now)
-    monkeypatch.setattr("helpers.training.time", time)
+    monkeypatch.setattr("helpers.runs.time", time)
     return clock

@@ -9,9 +9,10 @@ import pytest
 
 from helpers.evaluation import bits_per_char
 from helpers.models import build_char_model
+from helpers.runs import History, Recipe
 from helpers.sampling import CharLSTM, surprise
 from helpers.text import Vocabulary
-from helpers.training import History, Recipe, fit
+from helpers.training import fit
 
 VOCAB = Vocabulary("abcdefgh")
 RNG = np.random.default_rng(0)

@@ -14,7 +14,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from helpers import ROOT, training
+from helpers import ROOT, runs, training
 from helpers.evaluation import bits_per_char
 from helpers.models import load_model
 from helpers.storage import read_checkpoint, read_model
@@ -112,7 +112,7 @@ def test_an_interrupt_in_the_middle_of_a_step_waits_for_its_end(tmp_path, whole,
 
 
 def test_an_interrupt_in_an_evaluation_loses_nothing(tmp_path, whole, monkeypatch):
-    usual, calls = training.generate, []
+    usual, calls = runs.generate, []
 
     def generate(*arguments, **options):
         calls.append(arguments)
@@ -120,7 +120,7 @@ def test_an_interrupt_in_an_evaluation_loses_nothing(tmp_path, whole, monkeypatc
             raise KeyboardInterrupt
         return usual(*arguments, **options)
 
-    monkeypatch.setattr(training, "generate", generate)
+    monkeypatch.setattr(runs, "generate", generate)
     history, _ = train(tmp_path)
     assert (history.train_bits, history.evaluations) == ([], [])
     assert len(train(tmp_path)[0].evaluations) == 1
@@ -179,7 +179,7 @@ def test_killed_and_resumed_a_run_keeps_the_best_from_before(tmp_path, best):
 def test_an_interrupt_between_an_evaluation_and_its_weights_waits(
     tmp_path, best, monkeypatch, which
 ):
-    usual, evaluations, pressed = training.History.best.fget, best[1].evaluations, []
+    usual, evaluations, pressed = runs.History.best.fget, best[1].evaluations, []
     number = 1 + evaluations.index(best[1].best) if which == "best" else len(evaluations)
 
     def press_and_tell(history):
@@ -188,7 +188,7 @@ def test_an_interrupt_between_an_evaluation_and_its_weights_waits(
             signal.raise_signal(signal.SIGINT)
         return usual(history)
 
-    monkeypatch.setattr(training.History, "best", property(press_and_tell))
+    monkeypatch.setattr(runs.History, "best", property(press_and_tell))
     history, _ = train(tmp_path, **OVERFIT)
     assert pressed and not history.finished and len(history.evaluations) == number
     resumed = train(tmp_path, **OVERFIT)
@@ -242,7 +242,7 @@ def test_killed_between_model_and_checkpoint_a_run_is_not_called_finished(
     before = (tmp_path / "checkpoint.npz").read_bytes()
     for victim in ("save_model", "write_checkpoint"):
         with monkeypatch.context() as patch, pytest.raises(Killed):
-            patch.setattr(training, victim, killed)
+            patch.setattr(runs, victim, killed)
             train(tmp_path)
         assert (tmp_path / "checkpoint.npz").read_bytes() == before
     assert not history_in(tmp_path).finished

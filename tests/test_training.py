@@ -12,9 +12,10 @@ import pytest
 from helpers import training
 from helpers.evaluation import bits_per_char
 from helpers.models import build_char_model, keras, load_model, zero_state
+from helpers.runs import History, Recipe
 from helpers.storage import read_model
 from helpers.text import Vocabulary, make_streams
-from helpers.training import History, Recipe, learning_rate, make_train_step
+from helpers.training import learning_rate, make_train_step
 from tests.runs import (
     EPOCH,
     HELD_OUT,

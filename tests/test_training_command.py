@@ -18,8 +18,9 @@ from helpers import ROOT, training
 from helpers.corpora import load_corpus, split_tail
 from helpers.evaluation import bits_per_char
 from helpers.models import build_char_model, describe, load_model
+from helpers.runs import History, Recipe
 from helpers.storage import read_model, sha256
-from helpers.training import LONG_RUN, History, Recipe, fit
+from helpers.training import LONG_RUN, fit
 from tests.runs import assert_same_run, history_in, steps_in, train
 
 TEXT = "".join(np.random.default_rng(5).choice(["the ", "cat ", "sat ", "on ", "a ", "mat\n"], 600))
