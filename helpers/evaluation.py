@@ -13,8 +13,8 @@ def _compiled_score(model):
     ids, scored = tf.TensorSpec((None, None), tf.int32), tf.TensorSpec((None, None), tf.bool)
     state = [tf.TensorSpec(each.shape, tf.float32) for each in model.inputs[1:]]
 
-    # Compiled at once for texts of any length, so that TensorFlow neither compiles it again nor
-    # warns, after five models, that it did.
+    # Traced once for texts of any length; otherwise TensorFlow retraces for each new shape, and
+    # warns about it.
     @tf.function(input_signature=[ids, ids, scored, state])
     def score(inputs, targets, scored, state):
         logits, *state = model([inputs, *state])
@@ -27,9 +27,9 @@ def _compiled_score(model):
 def bits_per_char(model, ids, context=(), batch_size=32, overlap=128):
     """Score a text: the mean of -log2 p(character | the characters before it).
 
-    A long text is cut into `batch_size` stretches that are read side by side. Each stretch first
+    A long text is cut into `batch_size` segments that are read side by side. Each segment first
     reads, unscored, the last `overlap` characters of the one before, so that only the very first
-    characters of the text are predicted from nothing.
+    characters of the text are predicted from nothing. A short text is read as one segment.
 
     Parameters
     ----------
@@ -58,7 +58,8 @@ def bits_per_char(model, ids, context=(), batch_size=32, overlap=128):
     >>> 1 < bits_per_char(model, np.array([0, 1, 2, 3] * 10)) < 4
     True
     """
-    context = np.asarray(context, dtype=np.int32)[-overlap:]
+    context = np.asarray(context, dtype=np.int32)
+    context = context[max(0, len(context) - overlap) :]
     text = np.concatenate([context, np.asarray(ids, dtype=np.int32)])
     length, first = len(text) - 1, max(len(context) - 1, 0)
     if len(ids) < 1 or length <= first:
@@ -68,7 +69,7 @@ def bits_per_char(model, ids, context=(), batch_size=32, overlap=128):
     stride = -(-(length - overlap) // batch_size)
     column = np.arange(stride + overlap)
     row = np.arange(batch_size)[:, None]
-    position = row * stride + column  # in the text, of every character that every stretch reads
+    position = row * stride + column  # in the text, of every character that a segment reads
     scored = (position >= first) & (position < length) & ((column >= overlap) | (row == 0))
     position = np.minimum(position, length - 1)
     state, nats, score = zero_state(model, batch_size), 0.0, _compiled_score(model)

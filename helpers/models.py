@@ -21,11 +21,10 @@ if not written.endswith(b"\\0"):
 
 
 @contextmanager
-def _greeting_held_back():
-    """Hold back what C++ code writes to stderr, and show it only if the block fails.
+def _startup_log_held_back():
+    """Hold back TensorFlow's start-up log, and show it only if the block fails.
 
-    TensorFlow's greeting cannot be switched off. A separate process keeps the text, so that a
-    native crash does not take it along.
+    The log cannot be switched off. A separate process holds it, so that it survives a native crash.
     """
     # In a notebook, file 2 leads to the cell; if the kernel dies, only the terminal is left.
     terminal = getattr(sys.stderr, "_original_stdstream_copy", None) or 2
@@ -47,9 +46,9 @@ def _greeting_held_back():
         listener.communicate()
 
 
-with _greeting_held_back():
+with _startup_log_held_back():
     import keras
-    import tensorflow as tf  # noqa: F401  (imported from here, so that its greeting is held back)
+    import tensorflow as tf  # noqa: F401  (imported from here, so that its start-up log is held back)
 
 
 def build_char_model(vocab_size, hidden_size=256, embedding_size=32, dropout=0.0, seed=0):
@@ -63,7 +62,7 @@ def build_char_model(vocab_size, hidden_size=256, embedding_size=32, dropout=0.0
     dropout : float
         Share of the LSTM's outputs that is dropped in training, from 0 to less than 1.
     seed : int
-        Fixes the initial weights.
+        Fixes the initial weights and the dropout masks.
 
     Returns
     -------

@@ -169,9 +169,8 @@ def train(reader, make_batch, steps, rate, clip=1.0):
         loss, gradients, _ = reader.gradients(*make_batch())
         losses.append(loss)
         norm = np.sqrt(sum(float((g**2).sum()) for g in gradients))
-        scale = float(
-            min(1.0, clip / (norm + 1e-12))
-        )  # a plain float leaves the gradients in 32 bits
+        # float(): a NumPy scalar would promote the gradients to 64 bits.
+        scale = float(min(1.0, clip / (norm + 1e-12)))
         for i, (weight, g) in enumerate(zip(reader.weights, gradients, strict=True)):
             mean[i] = 0.9 * mean[i] + 0.1 * scale * g
             square[i] = 0.999 * square[i] + 0.001 * (scale * g) ** 2

@@ -20,7 +20,7 @@ from helpers.text import Vocabulary
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """How to train: everything that decides the result, besides the model and the texts.
+    """How to train: with the model and the texts, this decides the result.
 
     Parameters
     ----------
@@ -35,8 +35,8 @@ class Recipe:
     weight_dropout : float
         Share of the recurrent weights that each step drops, see `make_train_step`.
     keep_best : bool
-        Early stopping: at the end take the weights back to the evaluation that scored best. The
-        held-out text then had a say in the training, so judge the model by another one.
+        Early stopping: at the end, restore the weights of the best evaluation. The held-out text
+        has then influenced the training, so report the score on another text.
 
     Raises
     ------
@@ -81,7 +81,7 @@ class Recipe:
             raise ValueError(f"{asked}, not {self.weight_dropout}.")
 
     def in_steps(self, steps_per_epoch):
-        """Return the same recipe, with a budget of epochs counted in steps."""
+        """Return the same recipe, with a budget in epochs converted to steps."""
         if self.epochs is None:
             return self
         return replace(self, steps=round(self.epochs * steps_per_epoch), epochs=None)
@@ -98,8 +98,9 @@ class History:
     evaluations : list of dict
         One for every evaluation, with `step`, `seconds`, `held_out_bits` and `sample`.
     seconds : float
-        Time spent so far, over all sittings.
+        Time spent so far, over all sessions.
     finished : bool
+        Whether the budget is spent.
     """
 
     train_bits: list = field(default_factory=list)
@@ -123,8 +124,8 @@ class History:
 
 
 @contextmanager
-def _interrupt_waits():
-    """Let Ctrl-C, or the stop button, wait for the end of the block: no step is left half done."""
+def _interrupt_deferred():
+    """Defer Ctrl-C, or the stop button, to the end of the block: no step is left half done."""
     if threading.current_thread() is not threading.main_thread():
         yield  # Python interrupts the main thread only
         return
@@ -150,16 +151,18 @@ class Display:
         """Show what is spent of the budget, and the mean loss of the last 50 steps."""
         done, recent = min(done, self.total), f"{np.mean(train_bits[-50:]):.3f} bits/char"
         if self.how is True:
-            self.bar = self.bar or self._new_bar()
+            self.bar = self.bar or self._new_bar(done)
             self.bar.set_postfix_str(recent, refresh=False)
             self.bar.update(done - self.bar.n)
         elif self.how == "lines" and time.perf_counter() - self.last_line > 30:
             self.say(f"{done:,.0f} of {self.total:,.0f} {self.unit}  {recent}")
 
-    def _new_bar(self):
+    def _new_bar(self, done):
         seconds = "{l_bar}{bar}| {n:.0f}/{total:.0f} s{postfix}"
         style = {"unit": " step"} if self.unit == "steps" else {"bar_format": seconds}
-        return tqdm(total=self.total, file=sys.stdout, mininterval=0.5, ncols=100, **style)
+        return tqdm(
+            total=self.total, initial=done, file=sys.stdout, mininterval=0.5, ncols=100, **style
+        )
 
     def say(self, line):
         """Print a line, if there is one, beside the bar."""
@@ -179,6 +182,18 @@ class Run:
     """What changes while a model is trained, and the folder where it is kept.
 
     The parameters are those of `fit`, which is the loop that moves a run forward.
+
+    Attributes
+    ----------
+    optimizer : keras.optimizers.Adam
+        With clipping by the global norm.
+    state : list of two arrays, shape (batch_size, hidden_size)
+        Hidden and cell state, carried into the next batch.
+    history : History
+    best_weights : list of ndarray
+        At the best evaluation, with `keep_best`.
+    identity : dict
+        A checkpoint is resumed only if all of this is equal.
     """
 
     model: keras.Model
@@ -201,9 +216,9 @@ class Run:
         self.optimizer = keras.optimizers.Adam(rate, global_clipnorm=clip_norm)
         self.optimizer.build(self.model.trainable_variables)
         self.state = zero_state(self.model, self.recipe.batch_size)
-        self.best = self.model.get_weights() if self.recipe.keep_best else []
+        self.best_weights = self.model.get_weights() if self.recipe.keep_best else []
         self.history, self.seconds_before = History(), 0.0
-        self.started = self.saved = time.perf_counter()
+        self.started = self.last_saved = time.perf_counter()
         # A checkpoint is resumed only by a run that would have made the same one.
         texts = {"train_text": self.train_ids, "held_out_text": self.held_out_ids}
         self.identity = describe(self.model) | asdict(self.recipe)
@@ -213,31 +228,27 @@ class Run:
 
     @property
     def steps_taken(self):
-        """Steps since the beginning, over all sittings."""
+        """Steps since the beginning, over all sessions."""
         return len(self.history.train_bits)
 
     @property
     def seconds(self):
-        """Seconds since the beginning, over all sittings."""
+        """Seconds since the beginning, over all sessions."""
         return self.seconds_before + time.perf_counter() - self.started
-
-    @property
-    def seconds_unsaved(self):
-        """Seconds since the last save, which is what a killed run would lose."""
-        return time.perf_counter() - self.saved
 
     @property
     def spent(self):
         """What is spent of the budget, in its unit: steps or seconds."""
         return self.steps_taken if self.recipe.steps else self.seconds
 
+    @property
     def progress(self):
-        """Return the share of the budget that is spent, at most 1."""
+        """The share of the budget that is spent, at most 1."""
         return min(1.0, self.spent / (self.recipe.steps or 60 * self.recipe.minutes))
 
     def take_step(self, train_step, inputs, targets):
         """Train on one batch, and carry the state over to the next."""
-        with _interrupt_waits():
+        with _interrupt_deferred():
             loss, *self.state = train_step(inputs, targets, self.state)
             self.history.train_bits.append(float(loss) / np.log(2))
         self.require_finite(self.history.train_bits[-1])
@@ -245,15 +256,15 @@ class Run:
     def evaluate(self):
         """Score the held-out text, write a sample, and return a line about both."""
         if self.steps_taken in [each["step"] for each in self.history.evaluations]:
-            return ""  # an interrupt came right after it
+            return ""  # already scored, before an interrupt
         bits = bits_per_char(self.model, self.held_out_ids, context=self.train_ids)
         writer = CharLSTM.from_keras(self.model, self.vocab)
         sample = generate(writer, self.prompt, 60, temperature=0.7, seed=0)
         found = {"step": self.steps_taken, "seconds": self.seconds}
-        with _interrupt_waits():
+        with _interrupt_deferred():
             self.history.evaluations.append(found | {"held_out_bits": bits, "sample": sample})
             if self.recipe.keep_best and self.history.best["step"] == self.steps_taken:
-                self.best = self.model.get_weights()
+                self.best_weights = self.model.get_weights()
         shown = " ".join(sample.split())
         return f"step {self.steps_taken:5}  held-out {bits:.3f} bits/char  {shown}"
 
@@ -268,10 +279,12 @@ class Run:
     def groups(self):
         """Return the arrays that a checkpoint keeps."""
         variables = {"model": self.model.variables, "optimizer": self.optimizer.variables}
-        return variables | {"state": self.state, "best": self.best}
+        return variables | {"state": self.state, "best": self.best_weights}
 
-    def save(self, finished=False):
-        """Write model and checkpoint to the folder, if there is one."""
+    def save(self, finished=False, after=0.0):
+        """Write model and checkpoint to the folder; not before `after` seconds since the last."""
+        if after and time.perf_counter() - self.last_saved <= after:
+            return
         self.require_finite(*self.model.get_weights())
         self.history.seconds, self.history.finished = self.seconds, finished
         if self.folder:
@@ -284,12 +297,12 @@ class Run:
             save_model(self.model, self.vocab, self.folder, **card)
             # After the model: a checkpoint that says "finished" always has its model beside it.
             write_checkpoint(self.folder, self.identity, asdict(self.history), self.groups())
-        self.saved = time.perf_counter()
+        self.last_saved = time.perf_counter()
 
     def finish(self):
         """Save the model that the run is for: the last one, or with `keep_best` the best one."""
         if self.recipe.keep_best:
-            self.model.set_weights(self.best)
+            self.model.set_weights(self.best_weights)
         self.save(finished=True)
 
     def resume(self):
@@ -301,13 +314,16 @@ class Run:
         for name in ("model", "optimizer"):
             for variable, value in zip(self.groups()[name], arrays[name], strict=True):
                 variable.assign(value)
-        self.state, self.best = arrays["state"], arrays["best"]
+        self.state, self.best_weights = arrays["state"], arrays["best"]
         self.history = History(**history)
         self.seconds_before = self.history.seconds
         done = "is finished" if self.history.finished else "continues"
         return f"The run in {self.folder.name} {done}, after {self.steps_taken:,} steps."
 
-    def forget(self):
-        """Delete the checkpoint, so that nobody continues from it, even if this run is killed."""
-        if self.folder:
-            (self.folder / "checkpoint.npz").unlink(missing_ok=True)
+    def start_over(self):
+        """Delete the checkpoint in the folder, if there is one; return a line about it."""
+        # Now, so that nobody takes it for this run's, even if this run is killed before it saves.
+        if not self.folder or not (self.folder / "checkpoint.npz").exists():
+            return ""
+        (self.folder / "checkpoint.npz").unlink()
+        return f"The checkpoint in {self.folder.name} is deleted: training starts over."

@@ -99,7 +99,8 @@ def probabilities(logits, temperature=1.0, top_k=None, top_p=None):
         Divides the logits: below 1 sharpens, above 1 flattens, 0 leaves only the most likely
         character.
     top_k : int, optional
-        Keep only the `top_k` most likely characters (Fan, Lewis and Dauphin, 2018).
+        Keep only the `top_k` most likely characters, and ties with the last of them (Fan, Lewis and
+        Dauphin, 2018).
     top_p : float, optional
         Then keep only the nucleus: the fewest characters, the most likely first, whose
         probabilities, at this temperature, sum to at least `top_p` (Holtzman et al., 2020).

@@ -64,7 +64,7 @@ def main(arguments=None):
         train, held_out = load_split(options.corpus, fallback=options.fallback)
     except (OSError, ValueError) as problem:
         parser.exit(1, f"{problem}\n")
-    print(f"{len(held_out):,} held-out characters, given the {len(train):,} before them:\n")
+    print(f"{len(held_out):,} held-out characters, {len(train):,} characters to learn from:\n")
     rows, remarks = baselines(train, held_out), []
     for folder in sorted(path.parent for path in MODELS.glob("*/model.npz")):
         try:

@@ -272,29 +272,29 @@ def read_model(folder):
     return config, weights
 
 
-def write_checkpoint(folder, recipe, history, groups):
+def write_checkpoint(folder, identity, history, groups):
     """Write all that a run needs in order to go on.
 
     Parameters
     ----------
     folder : str or Path
-    recipe : dict
-        What makes this run the same run when it is resumed.
+    identity : dict
+        What has to be equal for a run to be resumed.
     history : dict
     groups : dict of str to list of ndarray
     """
-    card = {"recipe": recipe, "history": history}
+    card = {"identity": identity, "history": history}
     write_archive(Path(folder) / "checkpoint.npz", card, _numbered(groups))
 
 
-def read_checkpoint(folder, recipe, shapes):
+def read_checkpoint(folder, identity, shapes):
     """Read what `write_checkpoint` wrote.
 
     Parameters
     ----------
     folder : str or Path
-    recipe : dict
-        That of the run that wants to go on.
+    identity : dict
+        That of the run that is to be resumed.
     shapes : dict of str to list of tuple
         The shapes of the arrays in each group.
 
@@ -306,24 +306,24 @@ def read_checkpoint(folder, recipe, shapes):
     Raises
     ------
     ValueError
-        If the file is damaged, or belongs to a run with another recipe; names what differs.
+        If the file is damaged, or belongs to another run; names what differs.
     """
     path = Path(folder) / "checkpoint.npz"
-    remedy = "Delete it, or pass restart=True to train from the beginning."
+    remedy = "Delete it, or train from the beginning with restart=True (--restart)."
     with open(path, "rb") as file:
         with _damage_reported(path, remedy):
             # The history grows with the run; that it is no larger than the file is checked.
             card = read_card(file, largest=path.stat().st_size)
-            theirs, history = dict(card["recipe"]), dict(card["history"])
+            theirs, history = dict(card["identity"]), dict(card["history"])
         different = [
             f"{name} {theirs.get(name)!r}, not {value!r}"
-            for name, value in recipe.items()
+            for name, value in identity.items()
             if theirs.get(name) != value
         ]
         if different:
             raise ValueError(
                 f"The folder {str(folder)!r} holds a run with {'; '.join(different)}. "
-                "Choose another folder, or pass restart=True to train from the beginning."
+                "Choose another folder, or train from the beginning with restart=True (--restart)."
             )
         with _damage_reported(path, remedy):
             arrays = read_arrays(file, _numbered(shapes))

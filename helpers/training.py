@@ -17,10 +17,10 @@ from helpers.text import Vocabulary, make_streams
 
 
 def learning_rate(progress, step, peak=1.5e-2, warmup_steps=50):
-    """Return the rate at a share `progress` (0 to 1) of the run.
+    """Return the learning rate: a linear warm-up, times half a cosine that falls to zero.
 
-    A linear warm-up, then half a cosine down to zero: the schedule of Loshchilov and Hutter (2017)
-    without restarts.
+    `progress` is the share of the budget that is spent, 0 to 1, and sets the cosine (Loshchilov and
+    Hutter, 2017, without restarts); `step` counts from 0 and sets the warm-up.
 
     Examples
     --------
@@ -39,18 +39,18 @@ def make_train_step(model, optimizer, weight_dropout=0.0):
     2018).
     """
 
-    def dropped(number, variable):
+    def dropped(variable):
         if variable.name != "recurrent_kernel":
             return variable.value
         # The mask depends on the number of the step, which a checkpoint keeps: a resumed run drops
-        # the same weights.
-        seed = [describe(model)["seed"] + number, tf.cast(optimizer.iterations, tf.int32)]
+        # the same weights. `seed + 2` is the recurrent kernel's in `build_char_model`, too.
+        seed = [describe(model)["seed"] + 2, tf.cast(optimizer.iterations, tf.int32)]
         kept = tf.random.stateless_uniform(variable.shape, seed) >= weight_dropout
         return tf.where(kept, variable.value / (1 - weight_dropout), 0.0)
 
     def with_dropped_weights(arguments):
-        weights = [dropped(*numbered) for numbered in enumerate(model.trainable_variables)]
-        others = model.non_trainable_variables  # where output dropout is in its random sequence
+        weights = [dropped(variable) for variable in model.trainable_variables]
+        others = model.non_trainable_variables  # the state of the output dropout's random generator
         outputs, new_values = model.stateless_call(weights, others, arguments, training=True)
         for variable, value in zip(others, new_values, strict=True):
             variable.assign(value)
@@ -98,7 +98,8 @@ def fit(
     train_ids, held_out_ids : ndarray of int
     recipe : Recipe
     evaluations : int
-        How often, evenly spread, to score the held-out text and write a sample.
+        Score the held-out text and write a sample before training, at the end, and
+        `evaluations - 1` times in between, evenly spread over the budget.
     prompt : str
         What each sample begins with.
     folder : str or Path, optional
@@ -144,13 +145,13 @@ def fit(
     recipe = recipe.in_steps(len(inputs))
     run = Run(model, vocab, train_ids, held_out_ids, recipe, prompt, folder, card or {})
     display = Display(recipe, progress_bar)
-    display.say(run.forget() if restart else run.resume())
+    display.say(run.start_over() if restart else run.resume())
     if run.history.finished:
         return run.history
 
     train_step = make_train_step(model, run.optimizer, recipe.weight_dropout)
     try:
-        while (progress := run.progress()) < 1:
+        while (progress := run.progress) < 1:
             if len(run.history.evaluations) <= progress * evaluations:
                 display.say(run.evaluate())
             step = run.steps_taken
@@ -159,10 +160,10 @@ def fit(
                 run.state = zero_state(model, recipe.batch_size)  # the text begins again
             rate = learning_rate(progress, step, recipe.peak_rate, recipe.warmup_steps)
             run.optimizer.learning_rate = rate
+            # Truncated backpropagation: gradients stop at the ends of a batch, the state goes on.
             run.take_step(train_step, inputs[batch], targets[batch])
             display.update(run.spent, run.history.train_bits)
-            if run.seconds_unsaved > checkpoint_seconds:
-                run.save()
+            run.save(after=checkpoint_seconds)
             if on_step:
                 on_step(run.steps_taken)
         display.say(run.evaluate())
@@ -206,7 +207,7 @@ def _parser():
             parser.add_argument(flag, type=kind, default=default)
     parser.add_argument("--evaluations", type=int, default=6)
     parser.add_argument("--checkpoint-seconds", type=float, default=30.0)
-    parser.add_argument("--restart", action="store_true", help="ignore a run found in the folder")
+    parser.add_argument("--restart", action="store_true", help="delete the run in the folder first")
     return parser
 
 

@@ -49,7 +49,7 @@ def copy_of(finished, folder):
 def damage(path, how):
     """Damage a file: what is left is no archive, or one with entries that make no sense."""
     whole, entries = path.read_bytes(), read_entries(path)
-    card = {"no card": {}, "half a card": {"config.json": b'{"recipe": '}}
+    card = {"no card": {}, "half a card": {"config.json": b'{"identity": '}}
     card |= {"a card of nothing": {"config.json": b"{}"}}
     if how in card:
         others = {name: data for name, data in entries.items() if name != "config.json"}
@@ -226,7 +226,7 @@ def test_a_finished_run_is_a_model_with_a_card(finished):
     for one, other in zip(weights.values(), model.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
     assert (config["characters"], config["steps_taken"]) == ("abcdefgh", STEPS)
-    assert config["recipe"] == card_in(folder)["recipe"] and config["recipe"]["batch_size"] == 2
+    assert config["recipe"] == card_in(folder)["identity"] and config["recipe"]["batch_size"] == 2
     assert config["held_out_bits"] == round(history.held_out_bits, 4)
     assert sorted(path.name for path in folder.iterdir()) == ["checkpoint.npz", "model.npz"]
 
@@ -300,7 +300,7 @@ def test_a_run_that_kept_its_best_is_not_resumed_without(best):
 def test_a_checkpoint_that_knows_an_option_less_is_refused(finished, tmp_path):
     copy_of(finished, tmp_path)
     entries, card = read_entries(tmp_path / "checkpoint.npz"), card_in(tmp_path)
-    assert card["recipe"].pop("keep_best") is False
+    assert card["identity"].pop("keep_best") is False
     write_entries(tmp_path / "checkpoint.npz", entries | {"config.json": json.dumps(card)})
     for keep_best in (False, True):
         with pytest.raises(ValueError, match=f"a run with keep_best None, not {keep_best}"):
@@ -317,7 +317,7 @@ def test_a_checkpoint_that_knows_an_option_less_is_refused(finished, tmp_path):
 def test_a_damaged_checkpoint_is_refused(finished, tmp_path, how):
     path = copy_of(finished, tmp_path) / "checkpoint.npz"
     damage(path, how)
-    before, what_to_do = path.read_bytes(), "Delete it, or pass restart=True"
+    before, what_to_do = path.read_bytes(), "Delete it, or train from the beginning"
     with pytest.raises(ValueError, match=rf"checkpoint\.npz is damaged \(.+\)\. {what_to_do}"):
         train(tmp_path)
     assert path.read_bytes() == before
@@ -461,7 +461,7 @@ def test_two_runs_in_one_folder_leave_whole_files(tmp_path, idle):
     assert [len(history.train_bits) for history in histories] == [20, 25]
     assert all(history.finished for history in histories)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint.npz", "model.npz"]
-    steps = card_in(tmp_path)["recipe"]["steps"]
+    steps = card_in(tmp_path)["identity"]["steps"]
     assert steps in (20, 25) and train(tmp_path, steps=steps, on_step=not_called)[0].finished
     load_model(tmp_path)
 

@@ -65,7 +65,7 @@ def test_command_prints_the_baselines(corpus, capsys, monkeypatch):
     monkeypatch.setattr(corpora, "load_corpus", load)
     scoreboard.main([])
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "200 held-out characters, given the 1,800 before them:"
+    assert lines[0] == "200 held-out characters, 1,800 characters to learn from:"
     assert "\n".join(lines[2:]) == table(baselines(*split_tail(corpus.text)))
     scoreboard.main(["--corpus", "my.txt", "--fallback", "speeches"])
     assert asked[:2] == [("dracula", None), ("my.txt", "speeches")]

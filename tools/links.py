@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = ("*.md", "docs/**/*.md", "data/*.md", "notebooks/**/*.ipynb")
+PAGES = ("*.md", "docs/**/*.md", "data/**/*.md", "notebooks/**/*.ipynb")
 
 WORD = r"[\w-]+(?:\.(?!git\b)[\w-]+)*"  # neither the full stop of a sentence nor .git
 REPOSITORY = rf"{WORD}/{WORD}"

@@ -20,11 +20,8 @@ METADATA = {
     "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
 }
-CELL_METADATA = {
-    "tags",
-    "slideshow",
-    "jupyter",
-}  # the rest is the editor's: folding, scrolling, times of execution
+# The rest is the editor's: folding, scrolling, execution times.
+CELL_METADATA = {"tags", "slideshow", "jupyter"}
 # README's picture is a figure of the course: notebook, start of its alternative text, file.
 PICTURE = (
     "05_train_on_dracula.ipynb",
@@ -69,9 +66,8 @@ def tidy(outputs):
                 {key: value for key, value in output.metadata.items() if value}
             )
         if len(output.get("data", ())) > 1:
-            output.data.pop(
-                WIDGET, None
-            )  # without its kernel it shows as an error, and the text does not
+            # Without its kernel a widget shows as an error; the text beside it does not.
+            output.data.pop(WIDGET, None)
     for output in result:
         if output.output_type == "stream":
             output.text = last_state(output.text)
@@ -137,9 +133,8 @@ def picture(notebook, alt):
 def main(names):
     """Run the notebooks of these names, or all. Return 1 at the first error."""
     with tempfile.TemporaryDirectory() as runs:
-        os.environ["COURSE_RUNS"] = (
-            runs  # what is stored comes from a whole training, not from one found half-way
-        )
+        # What is stored comes from a whole training, not from one that was found half-way.
+        os.environ["COURSE_RUNS"] = runs
         return run_all(names)
 
 
@@ -157,7 +152,7 @@ def run_all(names):
             print(f"{path.name}: {error}", file=sys.stderr)
             return 1
         print(f"{path.name}: stored after {time.monotonic() - start:.0f} s")
-        if path == NOTEBOOKS / PICTURE[0]:
+        if path.resolve() == NOTEBOOKS / PICTURE[0]:
             (NOTEBOOKS.parent / PICTURE[2]).write_bytes(
                 picture(nbformat.read(path, as_version=4), PICTURE[1])
             )

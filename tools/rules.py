@@ -1,7 +1,7 @@
 """The rules that every notebook keeps: python -m tools.rules [NOTEBOOK ...]
 
 Each rule is a function of a notebook (and its path, where it matters) that returns a list of
-complaints, empty if all is well. CONTRIBUTING.md says why.
+complaints, empty if all is well. CONTRIBUTING.md lists those that an author meets.
 """
 
 import ast
@@ -135,9 +135,7 @@ def texts(cell):
     result = []
     for output in cell.outputs:
         data = output.get("data", {})
-        if "<img" not in data.get(
-            "text/html", ""
-        ):  # otherwise all is alternative text, which a person wrote
+        if "<img" not in data.get("text/html", ""):  # a figure has alternative text only
             result += [output.get("text", ""), output.get("evalue", "")]
             result += [text for kind, text in data.items() if kind.startswith("text/")]
     return result
