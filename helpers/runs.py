@@ -206,7 +206,9 @@ class Run:
     card: dict
 
     def __post_init__(self):
-        if len(self.held_out_ids) < 1:  # what an evaluation needs, before anything is deleted
+        # Fail now, before a checkpoint is deleted, rather than at the first evaluation: it needs a
+        # text to score, and a prompt that the model can read.
+        if len(self.held_out_ids) < 1:
             raise ValueError("A held-out text of 0 characters leaves nothing to score.")
         CharLSTM.from_keras(self.model, self.vocab).read(self.prompt)
         if self.folder:
