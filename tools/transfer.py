@@ -7,7 +7,6 @@ define how a network is trained and scored, and then trains all twelve.
 import ast
 import json
 import os
-import time
 
 import nbformat
 
@@ -57,7 +56,7 @@ def lesson():
 
 def main():
     """Train and score all networks, and write the table."""
-    started, cells = time.monotonic(), lesson()
+    cells = lesson()
     if "Van Helsing" not in cells["novel_train"]:
         raise SystemExit("The table needs Dracula itself: python -m helpers.corpora")
     scores = {"before": cells["both_bits"](cells["start"])}
@@ -66,7 +65,6 @@ def main():
             str(size): cells["both_bits"](cells["train_from"](how, size)) for size in cells["STEPS"]
         }
     about = provenance("python -m tools.transfer") | {
-        "minutes": round((time.monotonic() - started) / 60),
         "start_model_sha256": sha256((MODELS / "dracula_256" / "model.npz").read_bytes()),
     }
     with replacing(DATA / "transfer.json") as temporary:
