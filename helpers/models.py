@@ -1,5 +1,6 @@
 """The character model in Keras: build it, save it, load it."""
 
+import functools
 import os
 import subprocess
 import sys
@@ -51,7 +52,9 @@ with _startup_log_held_back():
     import tensorflow as tf  # noqa: F401  (imported from here, so that its start-up log is held back)
 
 
-def build_char_model(vocab_size, hidden_size=256, embedding_size=32, dropout=0.0, seed=0):
+def build_char_model(
+    vocab_size, hidden_size=256, embedding_size=32, dropout=0.0, seed=0, fast=False
+):
     """Build a model that reads characters and predicts, after each, the next one.
 
     The state is an input and an output: `logits, *state = model([tokens, *state])`.
@@ -63,6 +66,8 @@ def build_char_model(vocab_size, hidden_size=256, embedding_size=32, dropout=0.0
         Share of the LSTM's outputs that is dropped in training, from 0 to less than 1.
     seed : int
         Fixes the initial weights and the dropout masks.
+    fast : bool
+        Multiply matrices in half precision, see `helpers.fast_lstm`: for long trainings.
 
     Returns
     -------
@@ -78,15 +83,16 @@ def build_char_model(vocab_size, hidden_size=256, embedding_size=32, dropout=0.0
     (TensorShape([2, 5, 10]), [TensorShape([2, 8]), TensorShape([2, 8])])
     """
     layers, initializers = keras.layers, keras.initializers
+    lstm = functools.partial(layers.LSTM, return_sequences=True, return_state=True)
+    if fast:
+        from helpers.fast_lstm import FastLSTM as lstm  # it imports this module
     tokens = keras.Input((None,), dtype="int32", name="tokens")
     state = [keras.Input((hidden_size,), name=name) for name in ("hidden", "cell")]
     # Keras starts an embedding within 0.05 of zero, and training first has to make it larger.
     wide = initializers.RandomNormal(stddev=1.0, seed=seed)
     x = layers.Embedding(vocab_size, embedding_size, embeddings_initializer=wide)(tokens)
-    x, *new_state = layers.LSTM(
+    x, *new_state = lstm(
         hidden_size,
-        return_sequences=True,
-        return_state=True,
         kernel_initializer=initializers.GlorotUniform(seed=seed + 1),
         recurrent_initializer=initializers.Orthogonal(seed=seed + 2),
     )(x, initial_state=state)
@@ -106,11 +112,13 @@ def describe(model):
     """Return the options with which `build_char_model` built a model, read off the model itself."""
     embedding = next(each for each in model.layers if isinstance(each, keras.layers.Embedding))
     dropout = [each.rate for each in model.layers if isinstance(each, keras.layers.Dropout)]
+    lstm = next(each for each in model.layers if isinstance(each, keras.layers.LSTM))
     return {
         "hidden_size": model.inputs[1].shape[1],
         "embedding_size": embedding.output_dim,
         "dropout": dropout[0] if dropout else 0.0,
         "seed": embedding.embeddings_initializer.seed,
+        "fast": type(lstm) is not keras.layers.LSTM,
     }
 
 
@@ -127,7 +135,7 @@ def adapt(model, vocab, text, **changes):
     vocab : Vocabulary
     text : str
     **changes
-        What else is different: `dropout` or `seed`.
+        What else is different: `dropout`, `seed` or `fast`.
 
     Returns
     -------

@@ -30,6 +30,8 @@ class Recipe:
         Streams that are read side by side, and characters that a step reads of each.
     peak_rate, warmup_steps : float, int
         See `learning_rate`.
+    beta_1, beta_2 : float
+        How much of its running means of the gradient and of its square Adam keeps at each step.
     clip_norm : float or None
         Largest norm of all gradients together.
     weight_dropout : float
@@ -56,6 +58,8 @@ class Recipe:
     seq_len: int = 64
     peak_rate: float = 1.5e-2
     warmup_steps: int = 50
+    beta_1: float = 0.9
+    beta_2: float = 0.999
     clip_norm: float | None = 1.0
     weight_dropout: float = 0.0
     keep_best: bool = False
@@ -76,9 +80,10 @@ class Recipe:
             raise ValueError(f"peak_rate should be 0 or more, not {self.peak_rate}.")
         if self.clip_norm is not None and not self.clip_norm > 0:
             raise ValueError(f"clip_norm should be positive or None, not {self.clip_norm}.")
-        if not 0 <= self.weight_dropout < 1:
-            asked = "weight_dropout should be from 0 to less than 1"
-            raise ValueError(f"{asked}, not {self.weight_dropout}.")
+        for name in ("weight_dropout", "beta_1", "beta_2"):
+            share = getattr(self, name)
+            if not 0 <= share < 1:
+                raise ValueError(f"{name} should be from 0 to less than 1, not {share}.")
 
     def in_steps(self, steps_per_epoch):
         """Return the same recipe, with a budget in epochs converted to steps."""
@@ -214,8 +219,11 @@ class Run:
         if self.folder:
             self.folder = Path(self.folder)
             self.folder.mkdir(parents=True, exist_ok=True)  # fails now rather than after training
-        rate, clip_norm = self.recipe.peak_rate, self.recipe.clip_norm
-        self.optimizer = keras.optimizers.Adam(rate, global_clipnorm=clip_norm)
+        self.optimizer = keras.optimizers.Adam(
+            beta_1=self.recipe.beta_1,
+            beta_2=self.recipe.beta_2,
+            global_clipnorm=self.recipe.clip_norm,
+        )
         self.optimizer.build(self.model.trainable_variables)
         self.state = zero_state(self.model, self.recipe.batch_size)
         self.best_weights = self.model.get_weights() if self.recipe.keep_best else []

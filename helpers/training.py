@@ -9,7 +9,7 @@ from dataclasses import fields
 
 import numpy as np
 
-from helpers.corpora import load_split
+from helpers.corpora import load_split, split_tail
 from helpers.models import adapt, build_char_model, describe, load_model, tf, zero_state
 from helpers.runs import Display, Recipe, Run
 from helpers.storage import sha256
@@ -99,7 +99,7 @@ def fit(
     recipe : Recipe
     evaluations : int
         Score the held-out text and write a sample before training, at the end, and
-        `evaluations - 1` times in between, evenly spread over the budget.
+        `evaluations - 1` times in between, evenly spread over the budget; with 0, at the end only.
     prompt : str
         What each sample begins with.
     folder : str or Path, optional
@@ -152,7 +152,7 @@ def fit(
     train_step = make_train_step(model, run.optimizer, recipe.weight_dropout)
     try:
         while (progress := run.progress) < 1:
-            if len(run.history.evaluations) <= progress * evaluations:
+            if evaluations and len(run.history.evaluations) <= progress * evaluations:
                 display.say(run.evaluate())
             step = run.steps_taken
             batch = step % len(inputs)
@@ -187,7 +187,11 @@ def _parser():
     parser = argparse.ArgumentParser(prog="python -m helpers.training", description=main.__doc__)
     parser.add_argument(
         "--corpus", default="dracula",
-        help="dracula, speeches, addresses, or the path of a text file",
+        help="dracula, speeches, addresses, shelf, or the path of a text file",
+    )  # fmt: skip
+    parser.add_argument(
+        "--validate", action="store_true",
+        help="hold out the end of the training text, for choices; leave the held-out text alone",
     )  # fmt: skip
     parser.add_argument("--out", required=True, metavar="FOLDER", help="for checkpoints and model")
     parser.add_argument(
@@ -197,6 +201,7 @@ def _parser():
     parser.add_argument("--embedding-size", type=int, help="(default: 32)")
     parser.add_argument("--dropout", type=float, default=LONG_RUN["dropout"])
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--fast", action="store_true", help="multiply matrices in bfloat16")
     for option in fields(Recipe):
         flag = f"--{option.name.replace('_', '-')}"
         if option.type is bool:
@@ -220,11 +225,14 @@ def main(arguments=None):
         raise ValueError(f"--start-from brings its own sizes: leave out {', '.join(sizes)}.")
     recipe = Recipe(**{option.name: getattr(args, option.name) for option in fields(Recipe)})
     train, held_out = load_split(args.corpus)
-    others = {"dropout": args.dropout, "seed": args.seed}
+    characters = train + held_out
+    if args.validate:
+        train, held_out = split_tail(train)
+    others = {"dropout": args.dropout, "seed": args.seed, "fast": args.fast}
     if args.start_from:
-        model, vocab = adapt(*load_model(args.start_from), train + held_out, **others)
+        model, vocab = adapt(*load_model(args.start_from), characters, **others)
     else:
-        vocab = Vocabulary.from_text(train + held_out)
+        vocab = Vocabulary.from_text(characters)
         sizes = {"hidden_size": LONG_RUN["hidden_size"]} | sizes
         model = build_char_model(len(vocab), **sizes, **others)
     card = {"corpus": args.corpus, "text_sha256": sha256(train + held_out)}

@@ -1,0 +1,91 @@
+"""Keras's LSTM layer with a backward pass written by hand, for runs longer than a class.
+
+The formulas are those of notebook 03; what is gained is speed. Notebooks use Keras's own layer.
+"""
+
+from helpers.models import keras, tf
+
+
+class FastLSTM(keras.layers.LSTM):
+    """An LSTM layer that multiplies matrices in bfloat16, and everything else in float32.
+
+    Same weights and same results as `keras.layers.LSTM`, but for the rounding of the products. The
+    weights' gradient is one product over all time steps (after a remark by Appleyard, Kocisky and
+    Blunsom, "Optimizing performance of recurrent neural networks on GPUs", 2016). On a processor
+    that multiplies in bfloat16, one and a half times as fast as Keras's; on others slower.
+
+    Examples
+    --------
+    >>> outputs, hidden, cell = FastLSTM(4)(tf.ones((2, 5, 3)), [tf.zeros((2, 4))] * 2)
+    >>> outputs.shape
+    TensorShape([2, 5, 4])
+    """
+
+    def __init__(self, units, **others):
+        super().__init__(units, return_sequences=True, return_state=True, **others)
+
+    def call(self, sequences, initial_state, mask=None, training=False):
+        """Read `(batch, time, features)`; return outputs, last hidden and last cell state."""
+        kernel, recurrent_kernel, bias = (
+            tf.convert_to_tensor(each)
+            for each in (self.cell.kernel, self.cell.recurrent_kernel, self.cell.bias)
+        )
+        inputs = tf.tensordot(tf.transpose(sequences, (1, 0, 2)), kernel, 1) + bias
+        outputs, *state = _recur(inputs, *initial_state, recurrent_kernel)
+        return tf.transpose(outputs, (1, 0, 2)), *state
+
+
+def _product(a, b, **how):
+    """Multiply two matrices in bfloat16."""
+    low = tf.bfloat16
+    return tf.cast(tf.matmul(tf.cast(a, low), tf.cast(b, low), **how), tf.float32)
+
+
+def _numbers(time, shape=None):
+    """Return an array that a loop over time can write to."""
+    return tf.TensorArray(tf.float32, time, element_shape=shape)
+
+
+@tf.custom_gradient
+def _recur(inputs, hidden, cell, recurrent_kernel):
+    """Walk forward over inputs `(time, batch, 4 hidden_size)`, which the kernel has multiplied."""
+    time = tf.shape(inputs)[0]
+    kernel = tf.cast(recurrent_kernel, tf.bfloat16)
+
+    def step(t, h, c, gates, cells, hiddens):
+        i, f, g, o = tf.split(inputs[t] + _product(h, kernel), 4, axis=-1)
+        i, f, g, o = tf.sigmoid(i), tf.sigmoid(f), tf.tanh(g), tf.sigmoid(o)
+        c = f * c + i * g
+        h = o * tf.tanh(c)
+        gates = gates.write(t, tf.concat([i, f, g, o], axis=-1))
+        return t + 1, h, c, gates, cells.write(t, c), hiddens.write(t, h)
+
+    written = [_numbers(time) for _ in range(3)]
+    _, h, c, *written = tf.while_loop(
+        lambda t, *others: t < time, step, (0, hidden, cell, *written)
+    )
+    gates, cells, hiddens = (each.stack() for each in written)
+
+    def backward(d_hiddens, d_h, d_c):
+        before = tf.concat([cell[None], cells[:-1]], axis=0)
+        transposed = tf.transpose(kernel)
+
+        def step_back(t, d_h, d_c, d_sums):
+            i, f, g, o = tf.split(gates[t], 4, axis=-1)
+            squashed = tf.tanh(cells[t])
+            d_h = d_h + d_hiddens[t]
+            d_c = d_c + d_h * o * (1 - squashed**2)
+            d_i, d_f = d_c * g * i * (1 - i), d_c * before[t] * f * (1 - f)
+            d_g, d_o = d_c * i * (1 - g**2), d_h * squashed * o * (1 - o)
+            d_sum = tf.concat([d_i, d_f, d_g, d_o], axis=-1)
+            return t - 1, _product(d_sum, transposed), d_c * f, d_sums.write(t, d_sum)
+
+        _, d_h, d_c, d_sums = tf.while_loop(
+            lambda t, *others: t >= 0, step_back, (time - 1, d_h, d_c, _numbers(time))
+        )
+        d_sums = d_sums.stack()
+        read = tf.concat([hidden[None], hiddens[:-1]], axis=0)
+        flat = [tf.reshape(each, (-1, each.shape[-1])) for each in (read, d_sums)]
+        return d_sums, d_h, d_c, _product(*flat, transpose_a=True)
+
+    return (hiddens, h, c), backward
