@@ -11,6 +11,9 @@ class CopyAudit:
     source : str
     span : int
         Length of the stretches that `share` looks up. The default, 20, is about four words.
+    pages : list of str, optional
+        The pages that will be asked for. Then only their stretches are kept, not all those of the
+        source: ten million would not fit into the memory of a small machine.
 
     Examples
     --------
@@ -21,16 +24,23 @@ class CopyAudit:
     0.2727272727272727
     """
 
-    def __init__(self, source, span=20):
+    def __init__(self, source, span=20, pages=None):
         self.source, self.span = self._one_line(source), span
-        self._spans = {self.source[i : i + span] for i in range(len(self.source) - span + 1)}
+        if pages is None:
+            self._spans = set(self._stretches(self.source))
+        else:
+            asked = {each for page in pages for each in self._stretches(self._one_line(page))}
+            self._spans = {each for each in self._stretches(self.source) if each in asked}
 
     @staticmethod
     def _one_line(text):
         return " ".join(text.split())
 
+    def _stretches(self, text):
+        return (text[i : i + self.span] for i in range(len(text) - self.span + 1))
+
     def _copied(self, text):
-        return [text[i : i + self.span] in self._spans for i in range(len(text) - self.span + 1)]
+        return [stretch in self._spans for stretch in self._stretches(text)]
 
     def share(self, text):
         """Return the share, 0 to 1, of the stretches of `text` that occur in the source.

@@ -65,3 +65,12 @@ def test_an_audit_of_nothing(random_text):
     }.items():
         with pytest.raises(ValueError, match=f"text of {length} characters has no span of 20"):
             audit.share(short)
+
+
+def test_an_audit_of_given_pages_finds_in_them_what_a_full_audit_finds(random_text):
+    source = random_text("abc  \n", 4000)
+    pages = [source[100:180], "abc " * 30, source[9:60]]
+    whole, only = CopyAudit(source, span=8), CopyAudit(source, span=8, pages=pages)
+    assert [only.share(page) for page in pages] == [whole.share(page) for page in pages]
+    assert [only.longest(page) for page in pages] == [whole.longest(page) for page in pages]
+    assert len(only._spans) < len(whole._spans)

@@ -16,16 +16,33 @@ from helpers.text import Vocabulary
 def test_table_is_sorted_aligned_and_stable():
     rows = {"b": 2.151, "PPMd, order 8": 1.9243, "a": 2.149, "uniform": 16.5}
     assert table(rows).split("\n") == [
-        "| model         | bits per character |",
-        "|:--------------|-------------------:|",
-        "| uniform       |              16.50 |",
-        "| b             |               2.15 |",
-        "| a             |               2.15 |",
-        "| PPMd, order 8 |               1.92 |",
+        "| model           | bits per character |",
+        "|:----------------|-------------------:|",
+        "| uniform         |              16.50 |",
+        "| b               |               2.15 |",
+        "| a               |               2.15 |",
+        "| PPMd, order 8 * |               1.92 |",
     ]
     rows = table({"a": 2.149, "b": 2.151}).split("\n")[2:]
     assert [row[2] for row in rows] == ["a", "b"]
     assert len(table({}).split("\n")) == 2
+
+
+def test_table_sorts_by_the_worst_column_and_leaves_unmeasured_cells_empty():
+    lines = table({"a": 1.5, "xz": 2.4}, after_more={"xz": 2.2, "LSTM": 1.7, "b": 0.0}).split("\n")
+    assert [line.split("|")[1].strip() for line in lines[2:]] == ["xz *", "LSTM", "a", "b"]
+    assert lines[0].endswith("| after more |") and len(set(map(len, lines))) == 1
+    assert lines[3].split("|")[2].strip() == "" and lines[5].split("|")[3].strip() == "0.00"
+
+
+def test_measured_rivals_are_those_of_this_very_text(monkeypatch, tmp_path):
+    digest, rows = scoreboard.sha256("abcd"), {"zpaq, method 5": 1.5}
+    known = {"text_sha256": digest, "alone": rows, "after reading": {"zpaq, method 5": 1.25}}
+    text = scoreboard.json.dumps({"bits_per_char": {"dracula": known}})
+    (tmp_path / "rivals.json").write_text(text)
+    monkeypatch.setattr(scoreboard, "DATA", tmp_path)
+    assert scoreboard.measured_rivals("abc", "d") == (rows, {"zpaq, method 5": 1.25})
+    assert scoreboard.measured_rivals("abc", "e") == ({}, {})
 
 
 @pytest.fixture
@@ -52,6 +69,7 @@ def corpus(monkeypatch, tmp_path, random_text):
     monkeypatch.setitem(sys.modules, "helpers.evaluation", evaluation)
     monkeypatch.setattr(corpora, "load_corpus", lambda name, fallback=None: text)
     monkeypatch.setattr(scoreboard, "MODELS", tmp_path)
+    monkeypatch.setattr(scoreboard, "has_read_before", lambda folder: False)
     return SimpleNamespace(text=text, folder=tmp_path, calls=calls)
 
 

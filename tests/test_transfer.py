@@ -6,7 +6,7 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
-from helpers import DATA, MODELS
+from helpers import DATA, MODELS, ROOT
 from helpers.storage import sha256
 from tools import transfer
 
@@ -21,7 +21,8 @@ def test_the_table_starts_from_the_shipped_model():
 @pytest.mark.slow
 def test_the_table_is_what_the_cells_of_the_notebook_measure(monkeypatch, capsys):
     monkeypatch.chdir(DATA)  # so that the working folder is restored afterwards
-    cells, scores = transfer.lesson(), TABLE["bits_per_char"]
+    cells = transfer.defined_by_cells(transfer.NOTEBOOK, transfer.NAMES)
+    scores = TABLE["bits_per_char"]
     assert set(scores) == {"before", *cells["RATES"]}
     for how in cells["RATES"]:
         assert list(scores[how]) == [str(size) for size in cells["STEPS"]]
@@ -39,7 +40,7 @@ def test_only_the_cells_that_are_needed_are_run():
 
 
 def test_training_cells_of_the_notebook_are_not_run():
-    notebook = nbformat.read(transfer.NOTEBOOK, as_version=4)
+    notebook = nbformat.read(ROOT / "notebooks" / transfer.NOTEBOOK, as_version=4)
     slow = {cell.source for cell in notebook.cells if "slow" in cell.metadata.get("tags", [])}
     assert slow and slow.isdisjoint(transfer.cells_that_define(transfer.NAMES, notebook))
 

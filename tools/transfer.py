@@ -14,7 +14,7 @@ from helpers import DATA, MODELS, ROOT
 from helpers.storage import replacing, sha256
 from tools.shipped import provenance
 
-NOTEBOOK = ROOT / "notebooks" / "07_give_a_famous_speech.ipynb"
+NOTEBOOK = "07_give_a_famous_speech.ipynb"
 NAMES = ("RATES", "STEPS", "start", "train_from", "both_bits", "novel_train")
 
 
@@ -45,18 +45,18 @@ def defined_by(tree):
     return found
 
 
-def lesson():
-    """Run the cells of notebook 07 that the table needs; return what they define."""
-    os.chdir(NOTEBOOK.parent)
+def defined_by_cells(notebook, names):
+    """Run the cells of a notebook that some names need; return what they define."""
+    os.chdir(ROOT / "notebooks")
     defined = {}
-    for source in cells_that_define(NAMES, nbformat.read(NOTEBOOK, as_version=4)):
+    for source in cells_that_define(names, nbformat.read(notebook, as_version=4)):
         exec(source, defined)
     return defined
 
 
 def main():
     """Train and score all networks, and write the table."""
-    cells = lesson()
+    cells = defined_by_cells(NOTEBOOK, NAMES)
     if "Van Helsing" not in cells["novel_train"]:
         raise SystemExit("The table needs Dracula itself: python -m helpers.corpora")
     scores = {"before": cells["both_bits"](cells["start"])}

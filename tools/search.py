@@ -1,0 +1,82 @@
+"""Run trials of training, judged by the end of the training text: python -m tools.search
+
+Each trial runs once, under runs/search/ (a killed one is resumed). What all of them measured is
+kept in data/models/search.json, and shown as a table in data/models/README.md.
+"""
+
+import json
+import os
+import re
+import shlex
+import sys
+
+from helpers import MODELS, ROOT, training
+from helpers.storage import read_model, replacing
+
+SECOND = "--corpus dracula --start-from runs/shelf --fast --batch-size 32 --beta-2 0.99"
+TRIALS = {}
+COLUMNS = {
+    "trial": "trial",
+    "hidden_size": "units",
+    "start_from": "read before",
+    "dropout": "dropout, outputs",
+    "weight_dropout": "recurrent weights",
+    "peak_rate": "peak rate",
+    "steps_taken": "steps",
+    "seconds": "seconds",
+    "held_out_bits": "validation bits",
+}
+MARKS = "<!-- made by tools/search.py -->"
+
+
+def run(name):
+    """Run a trial that has not been run, or not to its end."""
+    folder = f"runs/search/{name}"
+    arguments = [*shlex.split(TRIALS[name]), "--validate", "--evaluations", "4", "--out", folder]
+    if code := training.main(arguments):
+        sys.exit(code)
+
+
+def records():
+    """Return what every trial that was run says of itself, the best first."""
+    found = []
+    for folder in sorted((ROOT / "runs" / "search").glob("*/")):
+        config, _ = read_model(folder)
+        told = config | config["recipe"] | {"trial": folder.name}
+        found.append({key: told.get(key) for key in COLUMNS})
+    return sorted(found, key=lambda each: each["held_out_bits"])
+
+
+def as_table(found):
+    """Return records as a Markdown table.
+
+    >>> print(as_table([]).splitlines()[1][:10])
+    |---|---|-
+    """
+    lines = [" | ".join(COLUMNS.values()), "|".join(["---"] * len(COLUMNS))]
+    for record in found:
+        shown = dict(
+            record, start_from=str(record["start_from"] or "nothing").removeprefix("runs/")
+        )
+        lines.append(" | ".join(str(shown[key]) for key in COLUMNS))
+    return "\n".join(f"|{line}|" if line[0] == "-" else f"| {line} |" for line in lines)
+
+
+def main(names):
+    """Run trials, and write the records and the table."""
+    os.chdir(ROOT)  # a model records the path that it started from: runs/shelf
+    for name in names or TRIALS:
+        run(name)
+    found = records()
+    with replacing(MODELS / "search.json") as temporary:
+        temporary.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    readme = MODELS / "README.md"
+    table = f"{MARKS}\n\n{as_table(found)}\n\n{MARKS}"
+    text = readme.read_text(encoding="utf-8")
+    with replacing(readme) as temporary:
+        text = re.sub(f"{MARKS}.*{MARKS}", lambda match: table, text, flags=re.S)
+        temporary.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
