@@ -3,6 +3,7 @@
 import re
 import string
 import unicodedata
+from functools import cache
 
 PLAIN = str.maketrans({
     "“": '"', "”": '"', "„": '"', "‘": "'", "’": "'", "‚": "'", "—": "--", "–": "-", "…": "...",
@@ -131,7 +132,10 @@ def clean_novel(raw, first, last):
     """
     # Captions of pictures, and the numbers of notes in two styles.
     text = re.sub(r"\{[^{}]*\.jpg\}|\[\d+\]|\s?\{\d+\}", "", tidy(raw))
-    text = text[_place(text, first).start() : _place(text, last).end()]
+    start, stop = _place(text, first).start(), _place(text, last).end()
+    if stop <= start:
+        raise ValueError(f"not the novel expected: {last!r} stands before {first!r}")
+    text = text[start:stop]
     paragraphs = (_set_paragraph(each) for each in re.split(r"\n\s*\n", text) if each.strip())
     return "\n\n".join(paragraphs)
 
@@ -149,16 +153,17 @@ def _set_paragraph(paragraph):
     if re.fullmatch(r"[\s*]*\*[\s*]*", paragraph):
         return ASTERISKS
     letters = unicodedata.normalize("NFC", paragraph).translate(BRACKETS)
-    plain = "".join(each if each in LETTERS else _without_accent(each) for each in letters)
+    plain = letters.translate({ord(each): _without_accent(each) for each in set(letters)})
     lines = [re.sub(r"\s+", " ", line).strip() for line in plain.splitlines()]
     lines = [line for line in lines if line]
     prose = all(len(line) >= 50 for line in lines[:-1])
     return "\n".join(break_lines(lines) if prose else lines)
 
 
+@cache
 def _without_accent(letter):
-    """Return a letter of ASCII for one that *Dracula* does not have, or nothing."""
-    plain = unicodedata.normalize("NFKD", letter)
+    """Return a letter as it is if *Dracula* has it, or without its accent, or nothing."""
+    plain = letter if letter in LETTERS else unicodedata.normalize("NFKD", letter)
     return "".join(each for each in plain if each in LETTERS)
 
 

@@ -4,7 +4,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from helpers.models import tf, zero_state
+from helpers.backend import tf
+from helpers.models import zero_state
 
 
 @lru_cache(maxsize=4)

@@ -3,7 +3,7 @@
 The formulas are those of notebook 03; what is gained is speed. Notebooks use Keras's own layer.
 """
 
-from helpers.models import keras, tf
+from helpers.backend import keras, tf
 
 
 class FastLSTM(keras.layers.LSTM):

@@ -1,55 +1,12 @@
 """The character model in Keras: build it, save it, load it."""
 
 import functools
-import os
-import subprocess
-import sys
-from contextlib import contextmanager
 
 import numpy as np
 
+from helpers.backend import keras
 from helpers.storage import read_model, write_model
 from helpers.text import Vocabulary
-
-# Reads what TensorFlow writes while it starts. The last byte says that all went well; if it is
-# missing, because the import failed or the process died, everything is passed on.
-LISTENER = """
-import sys
-written = sys.stdin.buffer.read()
-if not written.endswith(b"\\0"):
-    sys.stderr.buffer.write(written)
-"""
-
-
-@contextmanager
-def _startup_log_held_back():
-    """Hold back TensorFlow's start-up log, and show it only if the block fails.
-
-    The log cannot be switched off. A separate process holds it, so that it survives a native crash.
-    """
-    # In a notebook, file 2 leads to the cell; if the kernel dies, only the terminal is left.
-    terminal = getattr(sys.stderr, "_original_stdstream_copy", None) or 2
-    # A session of its own, so that Ctrl-C interrupts the import and not the listener.
-    listener = subprocess.Popen(
-        [sys.executable, "-S", "-c", LISTENER],
-        stdin=subprocess.PIPE,
-        stderr=terminal,
-        start_new_session=True,
-    )
-    usual = os.dup(2)
-    os.dup2(listener.stdin.fileno(), 2)
-    try:
-        yield
-        os.write(2, b"\0")
-    finally:
-        os.dup2(usual, 2)
-        os.close(usual)
-        listener.communicate()
-
-
-with _startup_log_held_back():
-    import keras
-    import tensorflow as tf  # noqa: F401  (imported from here, so that its start-up log is held back)
 
 
 def build_char_model(
@@ -85,7 +42,7 @@ def build_char_model(
     layers, initializers = keras.layers, keras.initializers
     lstm = functools.partial(layers.LSTM, return_sequences=True, return_state=True)
     if fast:
-        from helpers.fast_lstm import FastLSTM as lstm  # it imports this module
+        from helpers.fast_lstm import FastLSTM as lstm  # here, as no lesson needs it
     tokens = keras.Input((None,), dtype="int32", name="tokens")
     state = [keras.Input((hidden_size,), name=name) for name in ("hidden", "cell")]
     # Keras starts an embedding within 0.05 of zero, and training first has to make it larger.

@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from helpers.backend import keras
 from helpers.evaluation import bits_per_char
-from helpers.models import describe, keras, save_model, zero_state
+from helpers.models import describe, save_model, zero_state
 from helpers.sampling import CharLSTM, generate
 from helpers.storage import read_checkpoint, sha256, write_checkpoint
 from helpers.text import Vocabulary

@@ -9,8 +9,9 @@ from dataclasses import fields
 
 import numpy as np
 
+from helpers.backend import tf
 from helpers.corpora import load_split, split_tail
-from helpers.models import adapt, build_char_model, describe, load_model, tf, zero_state
+from helpers.models import adapt, build_char_model, describe, load_model, zero_state
 from helpers.runs import Display, Recipe, Run
 from helpers.storage import sha256
 from helpers.text import Vocabulary, make_streams

@@ -55,7 +55,7 @@ def random_case(kind, shape, dtype=np.float64, seed=1):
 
 
 def keras_layer(kind, input_size, hidden_size):
-    from helpers.models import keras
+    from helpers.backend import keras
 
     layer = (keras.layers.SimpleRNN if kind is RNNCell else keras.layers.LSTM)(
         hidden_size, return_sequences=True, return_state=True

@@ -102,8 +102,8 @@ def novel(raw):
 
 
 def test_a_novel_begins_and_ends_with_its_words_whatever_the_spaces():
-    raw = "Title\n\n  “I am\n\n born,” he—she  said.\nSo be\n it.\n\nTHE END"
-    text = '"I am\n\nborn," he--she said. So be it.'
+    raw = "Title\n\n  “I am\n\n born,” he—she  said.\n\nSo be\n it.\n\nTHE END"
+    text = '"I am\n\nborn," he--she said.\n\nSo be\nit.'
     assert clean_novel(raw, first='"I am born,"', last="So  be it.") == text
 
 
@@ -113,14 +113,9 @@ def test_a_novel_begins_and_ends_with_its_words_whatever_the_spaces():
 ])  # fmt: skip
 def test_words_that_do_not_stand_there_once_are_refused(first, last, problem):
     raw = "One night,\non a night\nin May, a night on end."
-    assert clean_novel(raw, "One", "end.") == raw.replace("\n", " ")
+    assert clean_novel(raw, "One", "end.") == raw
     with pytest.raises(ValueError, match=f"not the novel expected: {problem} in it"):
         clean_novel(raw, first, last)
-
-
-def test_the_end_is_not_looked_for_before_the_beginning():
-    with pytest.raises(ValueError, match="'CHAPTER I' occurs 0 times"):
-        clean_novel("CHAPTER I. Contents\n\nPreface.\n\nIt began.", "Preface.", "CHAPTER I")
 
 
 def test_words_are_no_pattern():
@@ -134,12 +129,12 @@ def test_words_are_no_pattern():
 
 @pytest.mark.parametrize("raw, clean", [
     ("He came.[1] He saw.[23]", "He came. He saw."),
-    ("He came {1} and saw.{23}", "He came and saw."),
+    ("He came {1}, and saw.{23}", "He came, and saw."),
     ("{p. 12.jpg}\n\nHe {12s.jpg}came.", "He came."),
     ("[He came, [sic] <and> {saw} {1 a}", "(He came, (sic) (and) {saw} {1 a}"),
-    ("   He  came.   He\n\t saw.  ", "He came. He saw."),
+    ("   He  came.  He   saw.  \n\t He  won.", "He came. He saw.\nHe won."),
     ("He\u00a0came…\u00a0“saw”—con­quered’", "He came... \"saw\"--conquered'"),
-    ("ñandú Šárka fête Zoë naïve œdème ﬁn ſea", "nandu Sarka fete Zoë naïve oedème fin sea"),
+    ("ñandú Šárka fête Zoë naïve œdème ﬁn ſea", "nandu Sárka fete Zoë naïve oedème fin sea"),
     ("cafe\u0301 e\u0302tre nin\u0303o x\u0305", "café etre nino x"),
     ("Σωκράτης § 5° | ☾ `x`", "5 x"),
     ("one\n\n\n\n  \n two", "one\n\ntwo"),
@@ -161,15 +156,16 @@ def test_verse_and_the_heads_of_letters_keep_their_lines():
 
 
 @pytest.mark.parametrize("length, lines", [(49, 3), (50, 2)])
-def test_a_short_line_in_a_paragraph_makes_it_verse(length, lines):
-    line = ("night " * 9)[:length].replace(" ", "_")
-    assert len(novel(f"{LONG}\n{line}\n{line}").splitlines()) == lines
+def test_a_short_line_within_a_paragraph_makes_it_verse(length, lines):
+    assert len(novel(f"{LONG}\n{'night' * 10:.{length}}\nended.").splitlines()) == lines
 
 
 def test_a_word_broken_at_its_hyphen_is_joined():
-    raw = f"{LONG} of to-\nnight--the same who had come from Bistritz to-\n  morrow, so to speak--\nor"
-    joined = f"{LONG} of to-night--the same who had come from Bistritz to-morrow, so to speak-- or"
-    assert novel(raw).replace("\n", " ") == joined
+    raw = f"{LONG} of to-\nnight, and with him came the gentlemen, those of to-\n  morrow--\nor so"
+    joined = f"{LONG} of to-night, and with him came the gentlemen, those of to-morrow"
+    assert novel(raw.removesuffix("--\nor so")).replace("\n", " ") == joined
+    verse = "Of to-\nnight"
+    assert novel(verse) == verse
 
 
 # --- the lines of a paragraph ---
@@ -181,7 +177,7 @@ def test_a_word_broken_at_its_hyphen_is_joined():
     (["wait--now"], 9, ["wait--now"]), (["wait--now"], 8, ["wait--", "now"]),
     (["wait--'now"], 8, ["wait--'", "now"]), (["so wait----now"], 8, ["so", "wait----", "now"]),
     (["a well-known man"], 8, ["a", "well-known", "man"]), (["toolong a b"], 3, ["toolong", "a b"]),
-    (["a toolong b"], 3, ["a", "toolong", "b"]), (["to-", "night"], 20, ["to-night"]),
+    (["a toolong"], 3, ["a", "toolong"]), (["to-", "night"], 20, ["to-night"]),
     (['to-', '"night"'], 20, ['to- "night"']), (["wait--", "now"], 20, ["wait-- now"]),
 ])  # fmt: skip
 def test_lines_are_broken_after_words_and_dashes(lines, width, broken):
@@ -189,24 +185,21 @@ def test_lines_are_broken_after_words_and_dashes(lines, width, broken):
 
 
 def random_prose(seed, words=400):
-    """Return lines of 50 characters and more, of words with all that prose has in them."""
+    """Return lines of 50 characters and more, with all that prose has in it."""
     rng = np.random.default_rng(seed)
-    letters = "".join(each for each in LETTERS if each.isalpha())
-    marks = ["", "", "", "", ",", ".", "--", "--'", '"', "...", "!--", "-", "_", ")--", ";"]
+    letters = [each for each in LETTERS if each.isalpha()]
     opened = ["", "", "", '"', "'", "(", "_", "--", '"--']
-    pieces = []
-    for _ in range(words):
-        length = 90 if rng.random() < 0.005 else rng.integers(1, 12)
-        word = "".join(rng.choice(list(letters), size=length))
-        pieces.append(rng.choice(opened) + word + rng.choice(marks))
-        pieces.append(rng.choice([" ", " ", " ", " ", "  ", "--", "-", "-\n"]))
+    closed = ["", "", "", ",", ".", "--", "--'", '"', "...", "!--", "-", "_", ")--", ";"]
     lines = [""]
-    for piece in "".join(pieces).split(" "):
-        lines[-1] += f" {piece}"
-        if len(lines[-1].strip()) >= rng.integers(50, 70):
+    for _ in range(words):
+        length = 90 if rng.random() < 0.01 else rng.integers(1, 12)
+        word = "".join(rng.choice(letters, size=length))
+        lines[-1] += rng.choice(opened) + word + rng.choice(closed)
+        if len(lines[-1]) >= rng.integers(50, 70):
             lines.append("")
-    lines = [line.replace("\n", "") for line in lines if line.strip()]
-    return "\n".join(lines)
+        else:
+            lines[-1] += rng.choice([" ", " ", " ", "--", "-"])
+    return [line.strip() for line in lines if line]
 
 
 def pieces_of(line):
@@ -216,7 +209,7 @@ def pieces_of(line):
 
 @pytest.mark.parametrize("seed", range(20))
 def test_of_prose_no_letter_is_lost_or_added_and_the_lines_are_filled(seed):
-    raw = random_prose(seed)
+    raw = "\n ".join(random_prose(seed)).replace(" ", "  ")
     text = novel(raw)
     assert "".join(text.split()) == "".join(raw.split())
     assert "\n\n" not in text and "  " not in text
@@ -226,13 +219,13 @@ def test_of_prose_no_letter_is_lost_or_added_and_the_lines_are_filled(seed):
         assert line and line == line.strip()
         assert len(line) <= WIDTH or len(pieces_of(line)) == 1, line
     for line, following in zip(lines, lines[1:], strict=False):
-        assert len(line) + len(pieces_of(following)[0]) + 1 > WIDTH or line.endswith("-"), line
+        assert len(line) + len(pieces_of(following)[0]) + 1 > WIDTH, line
 
 
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("width", [1, 10, 40, 200])
 def test_breaking_lines_again_changes_nothing(seed, width):
-    lines = break_lines(random_prose(seed).splitlines(), width)
+    lines = break_lines(random_prose(seed), width)
     assert break_lines(lines, width) == lines
 
 

@@ -217,7 +217,7 @@ def test_one_step_of_adam_by_hand(kind):
     ids=["free", "clipped", "at first"],
 )
 def test_steps_equal_those_of_keras(size, clip, rate):
-    from helpers.models import keras
+    from helpers.backend import keras
 
     bowl, variables = (
         Bowl(size),

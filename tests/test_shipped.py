@@ -61,17 +61,31 @@ def test_a_shipped_model_was_made_by_the_recipe_that_makes_it_again(name):
     assert {"minutes", "batch_size", "seq_len", "peak_rate", "weight_dropout"} <= set(recipe)
 
 
+def test_a_stage_is_trained_after_those_it_starts_from(monkeypatch):
+    trained = []
+    monkeypatch.setattr(training, "main", lambda arguments: trained.append(arguments[-1]))
+    monkeypatch.setitem(STAGES, "first", "--corpus a")
+    monkeypatch.setitem(STAGES, "last", "--corpus b --start-from runs/first")
+    assert shipped.train("last") == ["first", "last"]
+    assert trained == ["runs/first", "runs/last"]
+    monkeypatch.setattr(training, "main", lambda arguments: 130)
+    with pytest.raises(SystemExit):
+        shipped.train("last")
+
+
 def test_a_model_is_shipped_with_its_provenance(tmp_path, monkeypatch):
     trained = build_char_model(3, hidden_size=8)
     measured = {"recipe": {}, "seconds": 1, "steps_taken": 2, "held_out_bits": 3.0}
     about = {"corpus": "dracula", "text_sha256": "0"}
-    save_model(trained, Vocabulary("abc"), tmp_path / "runs" / "dracula", **measured, **about)
+    for stage in ("shelf", "dracula"):
+        save_model(trained, Vocabulary("abc"), tmp_path / "runs" / stage, **measured, **about)
     monkeypatch.setattr(shipped, "ROOT", tmp_path)
     monkeypatch.setattr(shipped, "MODELS", tmp_path / "models")
-    ship("dracula", "python -m helpers.training ...")
+    ship(["shelf", "dracula"])
     config, weights = read_model(tmp_path / "models" / "dracula")
     assert {key: config[key] for key in measured | about} == measured | about
-    made = config["provenance"]
-    assert made["command"] == "python -m helpers.training ..." and made["packages"]["numpy"]
+    made, (before,) = config["provenance"], config["read_before"]
+    assert made["command"].endswith("--out runs/dracula") and made["packages"]["numpy"]
+    assert before["command"].endswith("--out runs/shelf") and before["held_out_bits"] == 3.0
     for kept, weight in zip(weights.values(), trained.get_weights(), strict=True):
         assert abs(kept - weight).max() < 2e-3

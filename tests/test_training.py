@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from helpers import training
+from helpers.backend import keras
 from helpers.evaluation import bits_per_char
-from helpers.models import build_char_model, keras, load_model, zero_state
+from helpers.models import build_char_model, load_model, zero_state
 from helpers.runs import History, Recipe
 from helpers.storage import read_model
 from helpers.text import Vocabulary, make_streams
@@ -95,10 +96,12 @@ def test_numbers_that_make_no_sense_are_refused(options, message):
         Recipe(**{"steps": 1} | options)
 
 
-@pytest.mark.parametrize("share", [-0.1, 1.0, np.nan])
-def test_some_recurrent_weights_have_to_stay(share):
-    with pytest.raises(ValueError, match=f"weight_dropout .* less than 1, not {share}"):
-        Recipe(steps=1, weight_dropout=share)
+@pytest.mark.parametrize("name", ["weight_dropout", "beta_1", "beta_2"])
+@pytest.mark.parametrize("share", [-0.1, 1, 1.0, np.nan])
+def test_shares_are_less_than_one(name, share):
+    with pytest.raises(ValueError, match=f"{name} should be .* less than 1, not {share}"):
+        Recipe(steps=1, **{name: share})
+    assert getattr(Recipe(steps=1, **{name: 0.0}), name) == 0
 
 
 def test_a_recipe_is_not_changed_but_replaced():
@@ -154,6 +157,21 @@ def test_clipping_reaches_the_optimizer():
         return max(abs(a - b).max() for a, b in zip(start, end, strict=True))
 
     assert moved(1e-12) < 1e-4 < 1e-3 < moved(None)
+
+
+def test_the_means_that_adam_keeps_are_those_of_the_recipe():
+    # With neither, each weight moves by the rate, up or down (its epsilon aside).
+    options = {"sizes": {"dropout": 0.0}, "steps": 3, "warmup_steps": 1, "peak_rate": 1e-2}
+    start = build_char_model(8, **SIZES).get_weights()
+
+    def moved(**betas):
+        end = train(**options, **betas)[1].get_weights()
+        return [abs(a - b).max() for a, b in zip(start, end, strict=True)]
+
+    rates = [learning_rate(step / 3, step, 1e-2, 1) for step in range(3)]
+    assert max(moved(beta_1=0.0, beta_2=0.0)) == pytest.approx(sum(rates), rel=1e-3)
+    ends = [moved(), moved(beta_1=0.5), moved(beta_2=0.5)]
+    assert all(not np.allclose(one, other) for one in ends for other in ends if one is not other)
 
 
 def test_same_seed_same_run(whole):
@@ -311,7 +329,8 @@ def test_minutes_end(idle):
     [
         (3, 12, [0, 4, 8, 12]),
         (1, 12, [0, 12]),
-        (0, 3, [0, 3]),
+        (0, 3, [3]),
+        (0, 12, [12]),
         (9, 3, [0, 1, 2, 3]),
         (3, 7, [0, 3, 5, 7]),
     ],

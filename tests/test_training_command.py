@@ -17,9 +17,10 @@ import pytest
 from helpers import ROOT, training
 from helpers.corpora import load_corpus, split_tail
 from helpers.evaluation import bits_per_char
-from helpers.models import build_char_model, describe, load_model
+from helpers.models import build_char_model, describe, load_model, save_model
 from helpers.runs import History, Recipe
 from helpers.storage import read_model, sha256
+from helpers.text import Vocabulary
 from helpers.training import LONG_RUN, fit
 from tests.runs import assert_same_run, history_in, steps_in, train
 
@@ -32,6 +33,8 @@ OTHER = {
     "seq_len": 7,
     "peak_rate": 0.02,
     "warmup_steps": 6,
+    "beta_1": 0.8,
+    "beta_2": 0.97,
     "clip_norm": 0.5,
     "weight_dropout": 0.1,
     "keep_best": True,
@@ -95,7 +98,7 @@ def test_defaults_are_those_of_the_recipe_but_for_a_long_run(tmp_path, command, 
     assert given["recipe"] == Recipe(steps=9, **of_recipe)
     of_model = {name: value for name, value in LONG_RUN.items() if name not in names}
     usual = inspect.signature(build_char_model).parameters
-    usual = {name: usual[name].default for name in ("embedding_size", "seed")}
+    usual = {name: usual[name].default for name in ("embedding_size", "seed", "fast")}
     assert describe(given["model"]) == usual | of_model
     usual = inspect.signature(fit).parameters
     for name in ("evaluations", "checkpoint_seconds", "restart"):
@@ -104,9 +107,10 @@ def test_defaults_are_those_of_the_recipe_but_for_a_long_run(tmp_path, command, 
 
 
 def test_the_other_options_reach_the_run(command, given, tmp_path):
-    more = {"dropout": 0.25, "seed": 3, "checkpoint_seconds": 7.5, "restart": True}
-    assert training.main(command("run", **more)) == 0
-    assert describe(given["model"]) == SIZES | {"dropout": 0.25, "seed": 3}
+    more = {"dropout": 0.25, "seed": 3, "fast": True}
+    options = more | {"checkpoint_seconds": 7.5, "restart": True}
+    assert training.main(command("run", **options)) == 0
+    assert describe(given["model"]) == SIZES | more
     expected = {"evaluations": 2, "checkpoint_seconds": 7.5, "restart": True}
     assert {name: given[name] for name in expected} == expected
     assert str(given["folder"]) == str(tmp_path / "run")
@@ -122,6 +126,47 @@ def test_the_other_options_reach_the_run(command, given, tmp_path):
 def test_the_other_budgets(command, capsys, idle, budget):
     assert training.main(command("run", steps=None, **budget)) == 0
     assert LAST_LINE.fullmatch(capsys.readouterr().out.splitlines()[-1])
+
+
+@pytest.mark.parametrize("start", [False, True], ids=["anew", "from a model"])
+def test_to_validate_the_held_out_text_is_left_alone_but_for_its_letters(
+    command, given, tmp_path, monkeypatch, start
+):
+    train, held_out = "ab" * 95 + "cd" * 5, "xyz"
+    monkeypatch.setattr(training, "load_split", lambda name: (train, held_out))
+    save_model(build_char_model(1, hidden_size=8), Vocabulary("x"), tmp_path / "first")
+    from_model = {"start_from": tmp_path / "first"} | dict.fromkeys(SIZES) if start else {}
+    seen = {}
+    for validate in (False, True):
+        assert training.main(command("run", validate=validate or None, **from_model)) == 0
+        vocab = given["vocab"]
+        seen[validate] = [vocab.decode(given[name]) for name in ("train_ids", "held_out_ids")]
+        assert set(vocab.characters) == set("abcdxyz")
+        assert given["model"].output_shape[0][-1] == 7
+        assert given["prompt"] == seen[validate][1][:20]
+        assert given["card"]["text_sha256"] == sha256("".join(seen[validate]))
+    assert seen == {False: [train, held_out], True: [train[:180], train[180:]]}
+
+
+def test_a_mean_that_never_moves_is_refused(command, given):
+    for name in ("beta_1", "beta_2"):
+        with pytest.raises(ValueError, match=f"{name} should be from 0 to less than 1, not 1.0"):
+            training.main(command("run", **{name: 1}))
+    assert given == {}
+
+
+def test_what_adam_keeps_reaches_the_optimizer(command, monkeypatch):
+    optimizers = []
+
+    def make_train_step(model, optimizer, weight_dropout):
+        optimizers.append(optimizer)
+        return lambda inputs, targets, state: (1.0, *state)
+
+    monkeypatch.setattr(training, "make_train_step", make_train_step)
+    for folder, options in {"usual": {}, "other": {"beta_1": 0.75, "beta_2": 0.5}}.items():
+        assert training.main(command(folder, steps=1, evaluations=0, **options)) == 0
+    kept = [(float(each.beta_1), float(each.beta_2)) for each in optimizers]
+    assert kept == [(0.9, 0.999), (0.75, 0.5)]
 
 
 # --- runs ---
@@ -172,6 +217,23 @@ def test_the_command_starts_from_a_model_that_lacks_characters_of_the_text(
     shutil.copytree(first, tmp_path / "third")
     with pytest.raises(ValueError, match="holds a run with start_from .*first', not .*third'"):
         training.main(command("second", **options | {"start_from": tmp_path / "third"}))
+
+
+def test_without_evaluations_there_is_one_at_the_end(command, tmp_path, capsys, idle):
+    assert training.main(command("run", evaluations=0)) == 0
+    out = capsys.readouterr().out
+    assert [each["step"] for each in history_in(tmp_path / "run").evaluations] == [20]
+    assert re.findall(r"step +(\d+)  held-out", out) == ["20"]
+    assert LAST_LINE.fullmatch(out.splitlines()[-1])
+
+
+def test_a_fast_run_is_saved_as_a_model_like_any_other(command, tmp_path, capsys):
+    assert training.main(command("run", fast=True, steps=5)) == 0
+    bits = float(LAST_LINE.fullmatch(capsys.readouterr().out.splitlines()[-1])[1])
+    model, vocab = load_model(tmp_path / "run")
+    assert describe(model)["fast"] is False and read_model(tmp_path / "run")[0]["fast"] is True
+    text, held_out = map(vocab.encode, split_tail(load_corpus(tmp_path / "own.txt")))
+    assert bits == pytest.approx(bits_per_char(model, held_out, context=text), abs=0.02)
 
 
 def test_the_command_keeps_the_best(command, tmp_path, capsys):
@@ -290,6 +352,7 @@ def test_killed_and_interrupted_the_command_resumes_as_if_nothing_had_happened(
         ({"steps": -5}, "positive number"),
         ({"out": "torn"}, r"checkpoint\.npz is damaged"),
         ({"batch_size": 0}, "at least 1"),
+        ({"beta_2": 1}, "beta_2 should be from 0 to less than 1"),
     ],
     ids=str,
 )

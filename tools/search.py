@@ -13,8 +13,17 @@ import sys
 from helpers import MODELS, ROOT, training
 from helpers.storage import read_model, replacing
 
-SECOND = "--corpus dracula --start-from runs/shelf --fast --batch-size 32 --beta-2 0.99"
-TRIALS = {}
+SECOND = (
+    "--corpus dracula --start-from runs/{} --fast --epochs 5 --batch-size 32 --seq-len 64"
+    " --beta-2 0.99 --dropout {} --weight-dropout {} --peak-rate {}"
+)
+TRIALS = {
+    # From weights of the shelf's run after a third of it, while the rest was still being trained.
+    "medium": SECOND.format("shelf_part", 0.35, 0.2, 3e-3),
+    "little": SECOND.format("shelf_part", 0.2, 0.1, 3e-3),
+    "much": SECOND.format("shelf_part", 0.5, 0.3, 3e-3),
+    "slower": SECOND.format("shelf_part", 0.35, 0.2, 1.5e-3),
+}
 COLUMNS = {
     "trial": "trial",
     "hidden_size": "units",

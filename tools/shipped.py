@@ -13,19 +13,14 @@ from importlib.metadata import distributions
 from pathlib import Path
 
 from helpers import MODELS, ROOT, training
-from helpers.baselines import compressor_bits
-from helpers.corpora import load_split
 from helpers.models import load_model, save_model
 from helpers.storage import read_model
 
 PACKAGES = ("numpy", "keras", "tensorflow", "tensorflow-cpu")
-STAGES = {
-    "addresses": "--corpus addresses --minutes 32 --seq-len 128 --peak-rate 7e-3"
-    " --warmup-steps 100 --dropout 0.05",
-    "dracula": "--corpus dracula --start-from runs/addresses --minutes 54 --seq-len 80"
-    " --peak-rate 3e-3 --dropout 0.35 --weight-dropout 0.2",
-    "speeches": "--corpus speeches --start-from runs/addresses --minutes 14 --seq-len 80"
-    " --peak-rate 3e-3 --dropout 0.3 --weight-dropout 0.1",
+STAGES = {  # what each is judged by is scored once, at its end; tools/search.py chose the numbers
+    "shelf": "--corpus shelf --hidden-size 768 --embedding-size 64 --fast --minutes 75"
+    " --batch-size 64 --seq-len 64 --peak-rate 6e-3 --warmup-steps 100 --beta-2 0.99"
+    " --dropout 0 --evaluations 10 --checkpoint-seconds 60",
     "dracula_256": "--corpus dracula --hidden-size 256 --dropout 0.2 --minutes 6 --seq-len 64"
     " --peak-rate 1.2e-2",
 }
@@ -44,27 +39,35 @@ def provenance(command):
 
 
 def train(name):
-    """Train a stage, and first the stage that it starts from; return the command."""
+    """Train a stage, and first the stage that it starts from; return their names in order."""
     arguments = [*shlex.split(STAGES[name]), "--out", f"runs/{name}"]
+    before = []
     if "--start-from" in arguments:
-        train(Path(arguments[arguments.index("--start-from") + 1]).name)
+        before = train(Path(arguments[arguments.index("--start-from") + 1]).name)
     if code := training.main(arguments):
         sys.exit(code)
-    return shlex.join(["python", "-m", "helpers.training", *arguments])
+    return [*before, name]
 
 
-def ship(name, command):
-    """Keep a trained model in half precision, with its provenance."""
-    config, _ = read_model(ROOT / "runs" / name)
-    measured = {key: config[key] for key in ("recipe", "seconds", "steps_taken", "held_out_bits")}
-    about = {key: config[key] for key in ("corpus", "text_sha256")}
-    if name == "speeches":  # what a rival reaches that has read everything that the model read
-        texts, held_out = load_split("speeches")
-        read = load_split("addresses")[0] + texts
-        about["ppmd_bits_after_the_same"] = round(compressor_bits(read, held_out, "ppmd"), 3)
-    model, vocab = load_model(ROOT / "runs" / name)
-    card = measured | about | {"provenance": provenance(command)}
-    save_model(model, vocab, MODELS / name, dtype="float16", **card)
+def told_by(stage):
+    """Return what a trained stage says of itself, and the command that trains it."""
+    config, _ = read_model(ROOT / "runs" / stage)
+    command = ["python", "-m", "helpers.training", *shlex.split(STAGES[stage])]
+    told = {key: config[key] for key in ("corpus", "text_sha256", "recipe", "steps_taken")}
+    return told | {
+        "seconds": config["seconds"],
+        "held_out_bits": config["held_out_bits"],
+        "command": shlex.join([*command, "--out", f"runs/{stage}"]),
+    }
+
+
+def ship(stages):
+    """Keep the model of the last stage in half precision, with the provenance of all."""
+    *before, card = [told_by(stage) for stage in stages]
+    command = card.pop("command")
+    card |= {"read_before": before, "provenance": provenance(command)}
+    model, vocab = load_model(ROOT / "runs" / stages[-1])
+    save_model(model, vocab, MODELS / stages[-1], dtype="float16", **card)
 
 
 def main(names):
@@ -74,7 +77,7 @@ def main(names):
             sys.exit(f"There is no recipe for {name!r}, but for {', '.join(STAGES)}.")
     os.chdir(ROOT)  # a model records the path that it started from: runs/addresses
     for name in names:
-        ship(name, train(name))
+        ship(train(name))
 
 
 if __name__ == "__main__":
