@@ -26,11 +26,12 @@ class CopyAudit:
 
     def __init__(self, source, span=20, pages=None):
         self.source, self.span = self._one_line(source), span
+        self._asked = None
         if pages is None:
             self._spans = set(self._stretches(self.source))
         else:
-            asked = {each for page in pages for each in self._stretches(self._one_line(page))}
-            self._spans = {each for each in self._stretches(self.source) if each in asked}
+            self._asked = {s for page in pages for s in self._stretches(self._one_line(page))}
+            self._spans = {s for s in self._stretches(self.source) if s in self._asked}
 
     @staticmethod
     def _one_line(text):
@@ -40,6 +41,8 @@ class CopyAudit:
         return (text[i : i + self.span] for i in range(len(text) - self.span + 1))
 
     def _copied(self, text):
+        if self._asked is not None and not self._asked.issuperset(self._stretches(text)):
+            raise ValueError("This page is not one of those that the audit was made for.")
         return [stretch in self._spans for stretch in self._stretches(text)]
 
     def share(self, text):
@@ -48,7 +51,7 @@ class CopyAudit:
         Raises
         ------
         ValueError
-            If the text is shorter than one stretch.
+            If the text is shorter than one stretch, or not one of the `pages` asked for.
         """
         copied = self._copied(text := self._one_line(text))
         if not copied:

@@ -130,7 +130,8 @@ def compressor_bits(train, held_out, name):
     That is 8 (compressed bytes of both together - compressed bytes of `train`) / characters of
     `held_out`. They are compressed in Latin-1 if it has all their characters, as it has Dracula's
     (one byte each, in the compressor's favour), otherwise in UTF-8. `name` is "zlib", "bz2", "xz"
-    or "ppmd". Unlike the n-grams, each of them learns while it reads.
+    or "ppmd", or a function from bytes to their compressed size. Unlike the n-grams, compressors
+    learn while they read.
 
     Raises
     ------
@@ -143,12 +144,11 @@ def compressor_bits(train, held_out, name):
     True
     """
     _require_text(train, held_out)
-    if name not in COMPRESSORS:
+    if not callable(name) and name not in COMPRESSORS:
         raise ValueError(f"There is no compressor {name!r} here, but {', '.join(COMPRESSORS)}.")
+    size = name if callable(name) else lambda data: len(COMPRESSORS[name](data))
     encoding = "latin-1" if max(train + held_out) <= "\xff" else "utf-8"
-    both, before = (
-        len(COMPRESSORS[name](text.encode(encoding))) for text in (train + held_out, train)
-    )
+    both, before = (size(text.encode(encoding)) for text in (train + held_out, train))
     added = max(0, both - before)  # a very short text can lose a byte as it grows
     return 8 * added / len(held_out)
 

@@ -103,10 +103,12 @@ def clean_speech(raw):
 def clean_novel(raw, first, last):
     r"""Extract a novel from Project Gutenberg's file, and set it as *Dracula* is set.
 
-    What stands before the words `first` and after the words `last` is removed, and so are notes and
-    their numbers, illustrations, indentation, a second space between sentences, and accents that
-    *Dracula* does not have. Prose is broken into lines of at most 72 characters; verse, lists and
-    the heads of letters keep their lines.
+    What stands before the words `first` and after the words `last` is removed, and so are numbers
+    of notes, captions of pictures, indentation, a second space between sentences, and accents that
+    *Dracula* does not have. Other signs that it does not have vanish ("3½" becomes "312", "1/2"
+    "12"; there are a dozen on the shelf). A paragraph whose lines, but for the last, all have 50
+    characters or more is prose, and is broken into lines of at most 72; verse, lists and the heads
+    of letters keep their lines.
 
     Parameters
     ----------
@@ -169,6 +171,9 @@ def _without_accent(letter):
 
 def break_lines(lines, width=72):
     """Break the lines of a paragraph anew: after a word or a dash, none longer than `width`.
+
+    Only a word that is longer stays whole. A hyphen before a space is taken for a word broken at
+    the end of a line, so "two- or three" is joined, too.
 
     >>> break_lines(["The castle of the", "Count--to-", "night"], width=12)
     ['The castle', 'of the', 'Count--', 'to-night']

@@ -150,7 +150,8 @@ def load_novels(folder=TEXTS, progress_bar=False):
 
     Examples
     --------
-    >>> novels = load_novels()  # doctest: +SKIP
+    >>> len(load_novels())  # doctest: +SKIP
+    33
     """
     novels = []
     for book in tqdm(SHELF, "Shelf", unit=" novel", disable=not progress_bar):
@@ -317,7 +318,22 @@ def load_split(name, fallback=None):
     """Return a corpus as two texts, one to learn from and one held out.
 
     Of the speeches whole addresses are held out (`split_speeches`), of any other text its end.
-    With the whole shelf goes the end of what models learn of Dracula, and not of what judges them.
+    For the shelf, the second text is Dracula's validation part: the last tenth of what models learn
+    from, so that a long training can be watched without a look at what judges it.
+
+    Parameters
+    ----------
+    name, fallback
+        As for `load_corpus`.
+
+    Returns
+    -------
+    train, held_out : str
+
+    Raises
+    ------
+    CorpusUnavailable, FileNotFoundError, ValueError
+        As `load_corpus` and `split_tail`. The shelf needs Dracula, too.
 
     Examples
     --------

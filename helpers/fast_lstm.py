@@ -1,18 +1,24 @@
 """Keras's LSTM layer with a backward pass written by hand, for runs longer than a class.
 
 The formulas are those of notebook 03; what is gained is speed. Notebooks use Keras's own layer.
+data/models/README.md has the measurement.
 """
 
 from helpers.backend import keras, tf
 
 
 class FastLSTM(keras.layers.LSTM):
-    """An LSTM layer that multiplies matrices in bfloat16, and everything else in float32.
+    """An LSTM layer whose recurrent products are in bfloat16, and all else in float32.
 
-    Same weights and same results as `keras.layers.LSTM`, but for the rounding of the products. The
-    weights' gradient is one product over all time steps (after a remark by Appleyard, Kocisky and
-    Blunsom, "Optimizing performance of recurrent neural networks on GPUs", 2016). On a processor
-    that multiplies in bfloat16, one and a half times as fast as Keras's; on others slower.
+    Same weights and same results as `keras.layers.LSTM`, but for the rounding of those products.
+    The recurrent weights' gradient is one product over all time steps (Appleyard, Kocisky and
+    Blunsom, "Optimizing performance of recurrent neural networks on GPUs", 2016). It pays only on a
+    processor that multiplies in bfloat16.
+
+    Parameters
+    ----------
+    units : int
+    kernel_initializer, recurrent_initializer : keras.Initializer
 
     Examples
     --------
@@ -21,8 +27,16 @@ class FastLSTM(keras.layers.LSTM):
     TensorShape([2, 5, 4])
     """
 
-    def __init__(self, units, **others):
-        super().__init__(units, return_sequences=True, return_state=True, **others)
+    def __init__(
+        self, units, *, kernel_initializer="glorot_uniform", recurrent_initializer="orthogonal"
+    ):
+        super().__init__(
+            units,
+            return_sequences=True,
+            return_state=True,
+            kernel_initializer=kernel_initializer,
+            recurrent_initializer=recurrent_initializer,
+        )
 
     def call(self, sequences, initial_state, mask=None, training=False):
         """Read `(batch, time, features)`; return outputs, last hidden and last cell state."""
@@ -41,9 +55,9 @@ def _product(a, b, **how):
     return tf.cast(tf.matmul(tf.cast(a, low), tf.cast(b, low), **how), tf.float32)
 
 
-def _numbers(time, shape=None):
+def _numbers(time):
     """Return an array that a loop over time can write to."""
-    return tf.TensorArray(tf.float32, time, element_shape=shape)
+    return tf.TensorArray(tf.float32, time)
 
 
 @tf.custom_gradient

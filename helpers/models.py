@@ -24,7 +24,7 @@ def build_char_model(
     seed : int
         Fixes the initial weights and the dropout masks.
     fast : bool
-        Multiply matrices in half precision, see `helpers.fast_lstm`: for long trainings.
+        Train with `helpers.fast_lstm`, which multiplies in bfloat16: for long runs.
 
     Returns
     -------

@@ -6,6 +6,7 @@
 import argparse
 import json
 import math
+import re
 
 from helpers import DATA, MODELS
 from helpers.baselines import baselines
@@ -13,10 +14,11 @@ from helpers.corpora import load_split
 from helpers.storage import read_model, sha256
 
 CONTEXT = 128  # characters before the held-out text that a model reads first, unscored
-LEARN_ON = ("gzip", "xz", "bz2", "PPMd", "zpaq")  # while they read what they are judged by
+# Compressors go on learning while they read what they are judged by.
+LEARNS_ON = re.compile(r"(gzip|xz|bz2|PPMd|zpaq)($|[ ,])")
 
 
-def table(rows, **columns):
+def table(rows, more=None):
     """Return {name: bits per character} as a Markdown table, the worst first.
 
     A star marks what goes on learning while it reads the text that it is judged by; the others
@@ -25,8 +27,8 @@ def table(rows, **columns):
     Parameters
     ----------
     rows : dict of str to float
-    **columns : dict of str to float
-        Further columns: the heading, with underscores for blanks, and its rows.
+    more : dict of str to dict, optional
+        Further columns: heading and rows. The last column that a row has decides its place.
 
     Examples
     --------
@@ -35,34 +37,36 @@ def table(rows, **columns):
     |:--------|-------------------:|
     | uniform |               6.51 |
     | PPMd *  |               1.92 |
-    >>> print(table({"PPMd": 1.924}, the_shelf_first={"PPMd": 1.86, "LSTM": 1.7}))
+    >>> print(table({"PPMd": 1.924}, {"the shelf first": {"PPMd": 1.86, "LSTM": 1.7}}))
     | model  | bits per character | the shelf first |
     |:-------|-------------------:|----------------:|
     | PPMd * |               1.92 |            1.86 |
     | LSTM   |                    |            1.70 |
     """
-    columns = {"bits per character": rows} | columns
-    names = list(dict.fromkeys(name for column in columns.values() for name in column))
-    shown = {name: name + " *" * name.startswith(LEARN_ON) for name in names}
+    columns = {"bits per character": rows} | (more or {})
+    scores = {name: bits for column in columns.values() for name, bits in column.items()}
+    shown = {name: name + " *" * bool(LEARNS_ON.match(name)) for name in scores}
     width = max(map(len, ["model", *shown.values()]))
-    heads = [heading.replace("_", " ") for heading in columns]
     lines = [
-        " | ".join([f"| {'model':{width}}", *heads]) + " |",
-        "|".join([f"|:{'-' * (width + 1)}", *("-" * (len(head) + 1) + ":" for head in heads)])
+        " | ".join([f"| {'model':{width}}", *columns]) + " |",
+        "|".join([f"|:{'-' * (width + 1)}", *(f"{'-' * (len(each) + 1)}:" for each in columns)])
         + "|",
     ]
-    scores = {name: [column.get(name) for column in columns.values()] for name in names}
-    for name in sorted(
-        names, key=lambda name: -round(max(bits for bits in scores[name] if bits is not None), 2)
-    ):
-        cells = ["" if bits is None else f"{bits:.2f}" for bits in scores[name]]
-        filled = [f"{cell:>{len(head)}}" for cell, head in zip(cells, heads, strict=True)]
-        lines.append(" | ".join([f"| {shown[name]:{width}}", *filled]) + " |")
+    for name in sorted(scores, key=lambda name: -round(scores[name], 2)):
+        cells = [
+            f"{column[name]:{len(heading)}.2f}" if name in column else " " * len(heading)
+            for heading, column in columns.items()
+        ]
+        lines.append(" | ".join([f"| {shown[name]:{width}}", *cells]) + " |")
     return "\n".join(lines)
 
 
 def measured_rivals(train, held_out):
     """Return what `tools/rivals.py` measured: rivals that take long, or are no Python package.
+
+    Parameters
+    ----------
+    train, held_out : str
 
     Returns
     -------
@@ -77,8 +81,8 @@ def measured_rivals(train, held_out):
     True
     """
     measured = json.loads((DATA / "rivals.json").read_text(encoding="utf-8"))["bits_per_char"]
-    digest = sha256(train + held_out)
-    found = next((each for each in measured.values() if each["text_sha256"] == digest), {})
+    digests = [sha256(train), sha256(held_out)]
+    found = next((each for each in measured.values() if each["sha256"] == digests), {})
     return found.get("alone", {}), found.get("after reading", {})
 
 
@@ -105,9 +109,10 @@ def model_bits(folder, train, held_out):
     return bits
 
 
-def has_read_before(folder):
-    """Say whether a model was trained on another text before."""
-    return bool(read_model(folder)[0].get("recipe", {}).get("start_from"))
+def has_read_more(folder, corpus):
+    """Say whether a model read anything but the text of a corpus."""
+    config, _ = read_model(folder)
+    return config.get("corpus", corpus) != corpus or bool(config.get("read_before"))
 
 
 def main(arguments=None):
@@ -128,12 +133,12 @@ def main(arguments=None):
     for folder in sorted(path.parent for path in MODELS.glob("*/model.npz")):
         try:
             bits = model_bits(folder, train, held_out)
-            column = after_reading if has_read_before(folder) else rows
+            column = after_reading if has_read_more(folder, options.corpus) else rows
             column[f"model {folder.name}"] = bits
         except (ValueError, OSError) as problem:  # the other models still get their rows
             remarks.append(f"No row for the model {folder.name}: {problem}")
-    more = {"after_reading_more": after_reading} if after_reading else {}
-    print("\n".join([table(rows, **more), *remarks]))
+    more = {"read more before": after_reading} if after_reading else {}
+    print("\n".join([table(rows, more), *remarks]))
 
 
 if __name__ == "__main__":

@@ -236,7 +236,8 @@ def main(arguments=None):
         vocab = Vocabulary.from_text(characters)
         sizes = {"hidden_size": LONG_RUN["hidden_size"]} | sizes
         model = build_char_model(len(vocab), **sizes, **others)
-    card = {"corpus": args.corpus, "text_sha256": sha256(train + held_out)}
+    judged_by = "validation" if args.validate or args.corpus == "shelf" else "held-out"
+    card = {"corpus": args.corpus, "text_sha256": sha256(train + held_out), "judge": judged_by}
     history = fit(
         model,
         vocab,
@@ -254,7 +255,7 @@ def main(arguments=None):
     if not history.finished:
         return 130
     score = history.best["held_out_bits"] if recipe.keep_best else history.held_out_bits
-    print(f"bits per character on held-out text: {score:.3f}")
+    print(f"bits per character on {judged_by} text: {score:.3f}")
     return 0
 
 

@@ -74,3 +74,5 @@ def test_an_audit_of_given_pages_finds_in_them_what_a_full_audit_finds(random_te
     assert [only.share(page) for page in pages] == [whole.share(page) for page in pages]
     assert [only.longest(page) for page in pages] == [whole.longest(page) for page in pages]
     assert len(only._spans) < len(whole._spans)
+    with pytest.raises(ValueError, match="not one of those"):
+        only.share("another page altogether")

@@ -28,21 +28,32 @@ def test_table_is_sorted_aligned_and_stable():
     assert len(table({}).split("\n")) == 2
 
 
-def test_table_sorts_by_the_worst_column_and_leaves_unmeasured_cells_empty():
-    lines = table({"a": 1.5, "xz": 2.4}, after_more={"xz": 2.2, "LSTM": 1.7, "b": 0.0}).split("\n")
-    assert [line.split("|")[1].strip() for line in lines[2:]] == ["xz *", "LSTM", "a", "b"]
+def test_table_sorts_by_the_last_column_and_leaves_unmeasured_cells_empty():
+    more = {"xz": 1.6, "LSTM": 1.7, "b": 0.0}
+    lines = table({"a": 1.5, "xz": 2.4}, {"after more": more}).split("\n")
+    # xz is ahead of the LSTM in the only column that both have.
+    assert [line.split("|")[1].strip() for line in lines[2:]] == ["LSTM", "xz *", "a", "b"]
     assert lines[0].endswith("| after more |") and len(set(map(len, lines))) == 1
-    assert lines[3].split("|")[2].strip() == "" and lines[5].split("|")[3].strip() == "0.00"
+    assert lines[2].split("|")[2].strip() == "" and lines[5].split("|")[3].strip() == "0.00"
+
+
+def test_a_star_marks_compressors_only():
+    names = ["zpaq, method 5", "PPMd, order 8", "gzip (zlib)", "xz", "bz2", "xz-like", "model bz2"]
+    starred = [
+        line.split("|")[1].strip() for line in table(dict.fromkeys(names, 1.0)).split("\n")[2:]
+    ]
+    assert [name for name in starred if name.endswith("*")] == [f"{name} *" for name in names[:5]]
 
 
 def test_measured_rivals_are_those_of_this_very_text(monkeypatch, tmp_path):
-    digest, rows = scoreboard.sha256("abcd"), {"zpaq, method 5": 1.5}
-    known = {"text_sha256": digest, "alone": rows, "after reading": {"zpaq, method 5": 1.25}}
+    digests, rows = [scoreboard.sha256("abc"), scoreboard.sha256("d")], {"zpaq, method 5": 1.5}
+    known = {"sha256": digests, "alone": rows, "after reading": {"zpaq, method 5": 1.25}}
     text = scoreboard.json.dumps({"bits_per_char": {"dracula": known}})
     (tmp_path / "rivals.json").write_text(text)
     monkeypatch.setattr(scoreboard, "DATA", tmp_path)
     assert scoreboard.measured_rivals("abc", "d") == (rows, {"zpaq, method 5": 1.25})
     assert scoreboard.measured_rivals("abc", "e") == ({}, {})
+    assert scoreboard.measured_rivals("ab", "cd") == ({}, {})  # another cut of the same text
 
 
 @pytest.fixture
@@ -61,7 +72,7 @@ def corpus(monkeypatch, tmp_path, random_text):
 
     def bits_per_char(model, ids, context=()):
         calls.append((model, ids, context))
-        return {"good": 1.25, "broken": math.nan}[model]
+        return {"good": 1.25, "fond": 1.125, "broken": math.nan}[model]
 
     models = SimpleNamespace(load_model=load_model)
     evaluation = SimpleNamespace(bits_per_char=bits_per_char)
@@ -69,7 +80,7 @@ def corpus(monkeypatch, tmp_path, random_text):
     monkeypatch.setitem(sys.modules, "helpers.evaluation", evaluation)
     monkeypatch.setattr(corpora, "load_corpus", lambda name, fallback=None: text)
     monkeypatch.setattr(scoreboard, "MODELS", tmp_path)
-    monkeypatch.setattr(scoreboard, "has_read_before", lambda folder: False)
+    monkeypatch.setattr(scoreboard, "has_read_more", lambda folder, corpus: folder.name == "fond")
     return SimpleNamespace(text=text, folder=tmp_path, calls=calls)
 
 
@@ -112,6 +123,28 @@ def test_command_adds_a_row_for_each_model_and_a_line_for_each_that_fails(corpus
     decode = Vocabulary("abcdefgh").decode
     assert decode(ids) == corpus.text[1800:]
     assert len(context) and corpus.text[:1800].endswith(decode(context))
+
+
+def test_command_shows_apart_what_has_read_more(corpus, capsys):
+    place(corpus, "good", "fond")
+    scoreboard.main([])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[2].endswith("| bits per character | read more before |")
+    good, fond = (
+        next(line for line in lines if f"model {name}" in line) for name in ("good", "fond")
+    )
+    assert good.split("|")[2:4] == ["               1.25 ", " " * 18]
+    assert fond.split("|")[2:4] == [" " * 20, "             1.12 "]
+
+
+def test_what_a_model_has_read_is_on_its_card(monkeypatch):
+    def has_read_more(config, corpus="dracula"):
+        monkeypatch.setattr(scoreboard, "read_model", lambda folder: (config, {}))
+        return scoreboard.has_read_more("any", corpus)
+
+    assert not has_read_more({"corpus": "dracula"}) and not has_read_more({})
+    assert has_read_more({"corpus": "dracula", "read_before": [{"corpus": "shelf"}]})
+    assert has_read_more({"corpus": "dracula"}, corpus="speeches")
 
 
 def test_command_hides_no_mistake_of_ours(corpus):

@@ -248,6 +248,10 @@ def test_the_shelf_is_set_in_the_letters_of_dracula(novels, book):
 def test_nothing_that_judges_a_model_stands_on_the_shelf(novels, book):
     _, judges = split_tail(load_corpus("dracula", folder=book.parent))
     assert shared(judges, novels) == set()
+    # In a copy lines may break elsewhere. Then one phrase of 43 characters is shared, which is
+    # anybody's: ". It was almost impossible to believe that".
+    flat = [" ".join(each.replace(ASTERISKS, "\0").split()) for each in (judges, novels)]
+    assert len(shared(*flat)) == 4 and shared(*flat, length=50) == set()
     planted = judges[50_000:50_040]
     assert "*" not in planted
     assert shared(judges, f"{novels[:10_000_003]}*{planted}*{novels[10_000_003:]}") == {planted}

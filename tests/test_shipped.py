@@ -1,6 +1,7 @@
 """The models under data/models/: small, whole, and as good as their cards say."""
 
 import shlex
+from dataclasses import fields
 
 import pytest
 
@@ -8,6 +9,7 @@ from helpers import MODELS, training
 from helpers.corpora import load_split
 from helpers.evaluation import bits_per_char
 from helpers.models import build_char_model, load_model, save_model
+from helpers.runs import Recipe
 from helpers.sampling import CharLSTM, generate
 from helpers.storage import read_model, sha256
 from helpers.text import Vocabulary
@@ -53,12 +55,18 @@ def test_a_shipped_model_was_made_by_the_recipe_that_makes_it_again(name):
     config, _ = read_model(name)
     assert config["corpus"] == arguments.corpus
     assert (config["dropout"], config["seed"]) == (arguments.dropout, arguments.seed)
-    assert config["hidden_size"] == (arguments.hidden_size or training.LONG_RUN["hidden_size"])
-    recipe = config["recipe"] | {"start_from": config["recipe"].get("start_from")}
-    asked = vars(arguments)
-    asked["start_from"] = asked["start_from"] and asked["start_from"].removeprefix("runs/")
-    assert all(recipe[key] == asked[key] for key in recipe)
-    assert {"minutes", "batch_size", "seq_len", "peak_rate", "weight_dropout"} <= set(recipe)
+    first = (
+        STAGES[config["read_before"][0]["corpus"]] if config.get("read_before") else STAGES[name]
+    )
+    sizes = training._parser().parse_args([*shlex.split(first), "--out", "any"])
+    assert config["hidden_size"] == sizes.hidden_size
+    recipe, asked = config["recipe"], vars(arguments)
+    assert recipe.get("start_from") == asked["start_from"]
+    options = {option.name for option in fields(Recipe)} & set(recipe)
+    assert {"minutes", "batch_size", "seq_len", "peak_rate", "weight_dropout"} <= options
+    assert {name: recipe[name] for name in options} == {name: asked[name] for name in options}
+    for stage in config.get("read_before", []):
+        assert shlex.split(stage["command"])[3:-2] == shlex.split(STAGES[stage["corpus"]])
 
 
 def test_a_stage_is_trained_after_those_it_starts_from(monkeypatch):

@@ -25,7 +25,7 @@ from helpers.training import LONG_RUN, fit
 from tests.runs import assert_same_run, history_in, steps_in, train
 
 TEXT = "".join(np.random.default_rng(5).choice(["the ", "cat ", "sat ", "on ", "a ", "mat\n"], 600))
-LAST_LINE = re.compile(r"bits per character on held-out text: (\d\.\d{3})")
+LAST_LINE = re.compile(r"bits per character on (?:held-out|validation) text: (\d\.\d{3})")
 SIZES = {"hidden_size": 8, "embedding_size": 4}
 # Another value for every option of a recipe but the budget.
 OTHER = {

@@ -1,7 +1,8 @@
 """Run trials of training, judged by the end of the training text: python -m tools.search
 
-Each trial runs once, under runs/search/ (a killed one is resumed). What all of them measured is
-kept in data/models/search.json, and shown as a table in data/models/README.md.
+Each trial runs once, under runs/search/ (a killed one is resumed). What the finished ones measured
+is kept in data/models/search.json, and shown as a table in data/models/README.md. The trials start
+from runs/shelf_part, a copy of runs/shelf/model.npz that was made after a third of that run.
 """
 
 import json
@@ -18,7 +19,6 @@ SECOND = (
     " --beta-2 0.99 --dropout {} --weight-dropout {} --peak-rate {}"
 )
 TRIALS = {
-    # From weights of the shelf's run after a third of it, while the rest was still being trained.
     "medium": SECOND.format("shelf_part", 0.35, 0.2, 3e-3),
     "little": SECOND.format("shelf_part", 0.2, 0.1, 3e-3),
     "much": SECOND.format("shelf_part", 0.5, 0.3, 3e-3),
@@ -47,10 +47,14 @@ def run(name):
 
 
 def records():
-    """Return what every trial that was run says of itself, the best first."""
+    """Return what every trial that was run to its end says of itself, the best first."""
     found = []
-    for folder in sorted((ROOT / "runs" / "search").glob("*/")):
+    for folder in (ROOT / "runs" / "search" / name for name in TRIALS):
+        if not (folder / "model.npz").exists():
+            continue
         config, _ = read_model(folder)
+        if config["steps_taken"] != config["recipe"]["steps"]:
+            continue
         told = config | config["recipe"] | {"trial": folder.name}
         found.append({key: told.get(key) for key in COLUMNS})
     return sorted(found, key=lambda each: each["held_out_bits"])
@@ -73,7 +77,9 @@ def as_table(found):
 
 def main(names):
     """Run trials, and write the records and the table."""
-    os.chdir(ROOT)  # a model records the path that it started from: runs/shelf
+    if unknown := [name for name in names if name not in TRIALS]:
+        sys.exit(f"There is no trial {unknown[0]!r}, but {', '.join(TRIALS)}.")
+    os.chdir(ROOT)  # commands name folders of runs as seen from here
     for name in names or TRIALS:
         run(name)
     found = records()
@@ -83,7 +89,9 @@ def main(names):
     table = f"{MARKS}\n\n{as_table(found)}\n\n{MARKS}"
     text = readme.read_text(encoding="utf-8")
     with replacing(readme) as temporary:
-        text = re.sub(f"{MARKS}.*{MARKS}", lambda match: table, text, flags=re.S)
+        text, written = re.subn(f"{MARKS}.*{MARKS}", lambda match: table, text, flags=re.S)
+        if not written:
+            raise ValueError(f"{readme} has no place for the table, between two lines {MARKS}")
         temporary.write_text(text, encoding="utf-8")
 
 

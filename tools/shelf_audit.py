@@ -1,7 +1,7 @@
-"""Measure data/shelf_audit.json, what the pages of notebook 06 share with the novels that the model
-read before *Dracula*: python -m tools.shelf_audit (minutes, after python -m helpers.corpora shelf)
+"""Measure data/shelf_audit.json, what pages of notebook 06 copy from the shelf that the model read.
 
-The pages are written by the notebook's own cells.
+python -m tools.shelf_audit  takes minutes, after  python -m helpers.corpora shelf. The pages are
+written by the notebook's own cells.
 """
 
 import json
@@ -20,11 +20,10 @@ def audit(groups, source):
     """Return {name: share of the stretches of some pages in a source, and the longest copy}."""
     found = {}
     for name, pages in groups.items():
-        audit = CopyAudit(source, pages=pages)
-        share = sum(map(audit.share, pages)) / len(pages)
+        asked = CopyAudit(source, pages=pages)
         found[name] = {
-            "share": round(share, 4),
-            "longest": max((audit.longest(page) for page in pages), key=len),
+            "share": round(sum(map(asked.share, pages)) / len(pages), 4),
+            "longest": max((asked.longest(page) for page in pages), key=len),
         }
         print(name, found[name], flush=True)
     return found
