@@ -18,9 +18,9 @@ NOTEBOOK, NAMES = "06_write_new_pages.ipynb", ("pages", "unseen")
 
 def audit(groups, source):
     """Return {name: share of the stretches of some pages in a source, and the longest copy}."""
+    asked = CopyAudit(source, pages=[page for pages in groups.values() for page in pages])
     found = {}
     for name, pages in groups.items():
-        asked = CopyAudit(source, pages=pages)
         found[name] = {
             "share": round(sum(map(asked.share, pages)) / len(pages), 4),
             "longest": max((asked.longest(page) for page in pages), key=len),
