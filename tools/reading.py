@@ -106,6 +106,7 @@ def main():
     columns = ["validation", "held out"]
     measured = {
         "columns": columns,
+        "how": how(),
         "bits_per_char": table,
         "provenance": provenance("python -m tools.reading"),
     }
