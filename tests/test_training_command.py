@@ -118,7 +118,8 @@ def test_the_other_options_reach_the_run(command, given, tmp_path):
     assert given["vocab"].decode(given["train_ids"]) == text
     assert given["vocab"].decode(given["held_out_ids"]) == held_out
     assert held_out.startswith(given["prompt"]) and given["prompt"]
-    about = {"corpus": str(tmp_path / "own.txt"), "text_sha256": sha256(TEXT), "start_from": None}
+    about = {"corpus": str(tmp_path / "own.txt"), "text_sha256": sha256(TEXT)}
+    about |= {"start_from": None, "judge": "held-out"}
     assert given["card"] == about
 
 
