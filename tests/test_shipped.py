@@ -93,7 +93,10 @@ def test_a_model_is_shipped_with_its_provenance(tmp_path, monkeypatch):
     config, weights = read_model(tmp_path / "models" / "dracula")
     assert {key: config[key] for key in measured | about} == measured | about
     made, (before,) = config["provenance"], config["read_before"]
-    assert made["command"].endswith("--out runs/dracula") and made["packages"]["numpy"]
+    assert made["command"].endswith("--out runs/dracula") and {"numpy", "keras"} < set(
+        made["packages"]
+    )
+    assert {"tensorflow", "tensorflow-cpu"} & set(made["packages"])
     assert before["command"].endswith("--out runs/shelf") and before["held_out_bits"] == 3.0
     for kept, weight in zip(weights.values(), trained.get_weights(), strict=True):
         assert abs(kept - weight).max() < 2e-3

@@ -40,7 +40,7 @@ STAGES = {
 
 def provenance(command):
     """Return what somebody needs in order to make a file again."""
-    installed = {each.name: each.version for each in distributions()}
+    installed = {each.name.replace("_", "-"): each.version for each in distributions()}
     return {
         "command": command,
         "date": datetime.date.today().isoformat(),
