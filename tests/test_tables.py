@@ -36,7 +36,8 @@ def test_rivals_were_judged_by_the_text_that_judges_the_model(name, request):
 @pytest.mark.parametrize("name", list(rivals.READ_FIRST))
 def test_rivals_read_what_the_model_read(name):
     config, _ = read_model(name)
-    assert [stage["corpus"] for stage in config["read_before"]] == rivals.READ_FIRST[name]
+    read = [stage["corpus"] for stage in config["read_before"]]  # a corpus may be read twice
+    assert list(dict.fromkeys(read)) == rivals.READ_FIRST[name]
 
 
 def test_what_is_cheap_to_measure_again_comes_out_the_same(book):

@@ -63,7 +63,9 @@ def main():
         table[name] = {"sha256": [sha256(train), sha256(held_out)], "alone": rows(train, held_out)}
         table[name]["after reading"] = rows("\n\n".join([*before, train]), held_out)
         print(name, table[name], flush=True)
-    measured = {"bits_per_char": table, "provenance": provenance("python -m tools.rivals")}
+    made = provenance("python -m tools.rivals", packages=("pyppmd",))
+    made["zpaq"] = subprocess.run(["zpaq"], capture_output=True, text=True).stdout.split()[1]
+    measured = {"bits_per_char": table, "provenance": made}
     with replacing(DATA / "rivals.json") as temporary:
         temporary.write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
 

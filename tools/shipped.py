@@ -38,14 +38,14 @@ STAGES = {
 }
 
 
-def provenance(command):
+def provenance(command, packages=PACKAGES):
     """Return what somebody needs in order to make a file again."""
     installed = {each.name.replace("_", "-"): each.version for each in distributions()}
     return {
         "command": command,
         "date": datetime.date.today().isoformat(),
         "python": platform.python_version(),
-        "packages": {name: installed[name] for name in PACKAGES if name in installed},
+        "packages": {name: installed[name] for name in packages if name in installed},
         "machine": f"{platform.system()} {platform.machine()}",
     }
 
