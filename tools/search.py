@@ -1,8 +1,9 @@
 """Run trials of training, judged by the end of the training text: python -m tools.search
 
 Each trial runs once, under runs/search/ (a killed one is resumed). What the finished ones measured
-is kept in data/models/search.json, and shown as a table in data/models/README.md. The trials start
-from runs/shelf_part, a copy of runs/shelf/model.npz that was made after a third of that run.
+is kept in data/models/search.json, and shown as a table in data/models/README.md. They start from
+runs/shelf, from runs/shelf_part, a copy of its model.npz made after a third of that run, or from
+runs/shelf_again.
 """
 
 import json
@@ -19,10 +20,12 @@ SECOND = (
     " --beta-2 0.99 --dropout {} --weight-dropout {} --peak-rate {}"
 )
 TRIALS = {
-    "medium": SECOND.format("shelf_part", 0.35, 0.2, 3e-3),
-    "little": SECOND.format("shelf_part", 0.2, 0.1, 3e-3),
-    "much": SECOND.format("shelf_part", 0.5, 0.3, 3e-3),
-    "slower": SECOND.format("shelf_part", 0.35, 0.2, 1.5e-3),
+    "early": SECOND.format("shelf_part", 0.35, 0.2, 3e-3),
+    "medium": SECOND.format("shelf", 0.35, 0.2, 3e-3),
+    "slower": SECOND.format("shelf", 0.35, 0.2, 1.5e-3),
+    "again": SECOND.format("shelf_again", 0.35, 0.2, 1.5e-3),
+    "again_much": SECOND.format("shelf_again", 0.5, 0.3, 1.5e-3),
+    "again_little": SECOND.format("shelf_again", 0.2, 0.1, 1.5e-3),
 }
 COLUMNS = {
     "trial": "trial",
