@@ -41,7 +41,8 @@ def pytest_unconfigure(config):
 def pytest_collection_modifyitems(config, items):
     """Mark the cells of slow notebooks; without the book, run those that read it uncompared."""
     for item in items:
-        if hasattr(item, "cell") and item.path.stem not in QUICK:
+        quick = item.path.stem in QUICK or item.path.parent.name == "solutions"
+        if hasattr(item, "cell") and not quick:
             item.add_marker("slow")
     if os.environ.get("PYTEST_XDIST_WORKER"):
         items.sort(key=rank)

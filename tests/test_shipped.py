@@ -58,7 +58,9 @@ def test_a_shipped_model_was_made_by_the_recipe_that_makes_it_again(name):
     assert (config["dropout"], config["seed"]) == (arguments.dropout, arguments.seed)
     stages = [shlex.split(stage["command"]) for stage in config.get("read_before", [])]
     names = [Path(command[-1]).name for command in stages] + [name]
-    assert [command[3:-2] for command in stages] == [shlex.split(STAGES[each]) for each in names[:-1]]
+    assert [command[3:-2] for command in stages] == [
+        shlex.split(STAGES[each]) for each in names[:-1]
+    ]
     sizes = training._parser().parse_args([*shlex.split(STAGES[names[0]]), "--out", "any"])
     assert config["hidden_size"] == sizes.hidden_size
     recipe, asked = config["recipe"], vars(arguments)
