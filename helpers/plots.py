@@ -123,6 +123,55 @@ def character_grid(ax, ids, vocab, batch=None):
     return ax
 
 
+def shaded_text(ax, text, values, limits=(0, 8), columns=73):
+    """Print a text in which each character stands on a shade: the higher its value, the darker.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes
+    text : str
+        Its lines stay lines, longer ones are cut after `columns` characters.
+    values : sequence of float, shape (len(text),)
+        Not a number: no shade.
+    limits : tuple of two floats
+        The values that are drawn white and darkest.
+    columns : int
+
+    Returns
+    -------
+    matplotlib.image.AxesImage
+        For `figure.colorbar`, the legend.
+
+    Raises
+    ------
+    ValueError
+        If the values are not as many as the characters.
+
+    Examples
+    --------
+    >>> figure, ax = plt.subplots()
+    >>> shaded_text(ax, "to be", [5.0, 2.0, 0.1, 4.0, 0.2]).get_array().shape
+    (1, 73)
+    """
+    if len(values) != len(text):
+        raise ValueError(f"There are {len(values)} values for {len(text)} characters.")
+    places, row, column = [], 0, 0
+    for character in text:
+        if column == columns:
+            row, column = row + 1, 0
+        places.append((row, column))
+        row, column = (row + 1, 0) if character == "\n" else (row, column + 1)
+    table = np.full((places[-1][0] + 1, columns), np.nan)
+    for character, place, value in zip(text, places, values, strict=True):
+        table[place] = value
+        dark = value > limits[0] + 0.7 * (limits[1] - limits[0])
+        font = {"color": "white" if dark else "black", "family": "DejaVu Sans Mono"}
+        ax.text(place[1], place[0], {"\n": "\u21b5"}.get(character, character), **CENTRED, **font)
+    ax.axis("off")
+    ends = {"vmin": limits[0], "vmax": limits[1]}
+    return ax.imshow(table, cmap="Purples", **ends, aspect="auto", interpolation="nearest")
+
+
 def bar_chart(ax, values, unit):
     """Draw horizontal bars, with the value at the end of each.
 

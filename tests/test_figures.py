@@ -128,6 +128,22 @@ def test_a_grid_shows_each_character_in_its_place_and_shade(ax):
     assert shades[0] == shades[1] == shades[3] != shades[2] == shades[5] and ax.yaxis_inverted()
 
 
+def test_a_shaded_text_keeps_its_lines_and_cuts_long_ones(ax):
+    shown = plots.shaded_text(ax, "to be\nor", [8, 1, 0, 2, 3, 4, 5, 6], columns=3)
+    places = [(0, 0), (1, 0), (2, 0), (0, 1), (1, 1), (2, 1), (0, 2), (1, 2)]
+    assert {each.get_position(): each.get_text() for each in ax.texts} == dict(
+        zip(places, "to be\u21b5or", strict=True)
+    )
+    assert ax.texts[0].get_color() == "white" and ax.texts[1].get_color() == "black"
+    assert shown.get_array().tolist() == [[8, 1, 0], [2, 3, 4], [5, 6, None]]
+    assert shown.get_clim() == (0, 8)
+
+
+def test_a_shaded_text_needs_a_value_for_each_character(ax):
+    with pytest.raises(ValueError, match="2 values for 3 characters"):
+        plots.shaded_text(ax, "abc", [1, 2])
+
+
 @pytest.mark.parametrize("words", [["in"], ["the", "sky", "is"], list("abcdefghijkl")])
 def test_a_chain_shows_words_states_and_answer_in_order(ax, words):
     plots.unrolled_chain(ax, words, answer="blue?")

@@ -36,8 +36,8 @@ def test_a_shipped_model_is_small_has_a_card_and_writes(name):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("name", "at_most"), [("dracula", 1.75), ("dracula_256", 2.0), ("speeches", 1.67)]
-)  # PPMd after the same reading: 1.82, 1.63
+    ("name", "at_most"), [("dracula", 1.72), ("dracula_256", 2.0), ("speeches", 1.634)]
+)  # PPMd after the same reading: 1.817, 1.635
 def test_a_shipped_model_scores_what_its_card_says(name, at_most, request):
     config = read_model(name)[0]
     if config["corpus"] == "dracula":

@@ -23,9 +23,13 @@ def test_the_table_is_what_the_cells_of_the_notebook_measure(monkeypatch, capsys
     monkeypatch.chdir(DATA)  # so that the working folder is restored afterwards
     cells = transfer.defined_by_cells(transfer.NOTEBOOK, transfer.NAMES)
     scores = TABLE["bits_per_char"]
-    assert set(scores) == {"before", *cells["RATES"]}
-    for how in cells["RATES"]:
-        assert list(scores[how]) == [str(size) for size in cells["STEPS"]]
+    assert set(scores) == {"before", *cells["PLANS"]}
+    for how in cells["PLANS"]:
+        assert list(scores[how]) == [str(size) for size in cells["SIZES"]]
+    for size, draws in zip(cells["SIZES"], transfer.DRAWS, strict=True):
+        made = TABLE["how"][str(size)]
+        assert made["plan"] == transfer.plan(cells, size) and made["draws"] == draws
+        assert all(len(scores[how][str(size)]) == draws for how in cells["PLANS"])
     measured = cells["both_bits"](cells["start"])  # the rows that need no training
     if "Van Helsing" in cells["novel_train"]:
         assert measured == pytest.approx(scores["before"], abs=0.003)
@@ -47,9 +51,12 @@ def test_training_cells_of_the_notebook_are_not_run():
 
 def test_the_table_shows_what_the_notebook_says():
     scores = TABLE["bits_per_char"]
-    scratch, tuned = (
-        [row["addresses"] for row in scores[how].values()] for how in ("scratch", "fine-tuned")
-    )
-    assert scratch[0] - tuned[0] > 5 * (scratch[2] - tuned[2]) > 0
-    for tuned, frozen in zip(scores["fine-tuned"].values(), scores["frozen"].values(), strict=True):
-        assert tuned["dracula"] > frozen["dracula"] > scores["before"]["dracula"]
+
+    def every(how, size, text):
+        return [run[text] for run in scores[how][size]]
+
+    tuned, scratch = (every(how, "25000", "addresses") for how in ("fine-tuned", "scratch"))
+    assert max(tuned) < min(scratch)  # in each of three draws
+    for size in list(TABLE["how"])[1:]:
+        tuned, frozen = (every(how, size, "dracula") for how in ("fine-tuned", "frozen"))
+        assert min(tuned) > max(frozen) > scores["before"]["dracula"]
