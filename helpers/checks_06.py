@@ -63,17 +63,17 @@ def min_p(answer):
     "How many bits less is the one text, over all 200 characters?",
     "A bit is a factor of 2, and log10(2) = 0.301 decades.",
 )
-def odds_of_asterisks(answer):
-    """Expect decades between texts of 200 characters at 0.3 and at 1.9 bits a character."""
+def odds_of_dullness(answer):
+    """Expect the decades between texts of 200 characters at 0.8 and at 1.9 bits a character."""
     near(
         answer,
-        320 * np.log10(2),
-        within=0.6,
+        220 * np.log10(2),
+        within=0.5,
         usual={
-            320: "That is in bits. How many factors of ten?",
-            1.6 * np.log10(2): "That is for one character. There are 200.",
-            320 * np.log(2): "That is in nats: factors of e.",
-            -320 * np.log10(2): "The size is right; the dull text is the more probable one.",
+            220: "That is in bits. How many factors of ten?",
+            1.1 * np.log10(2): "That is for one character. There are 200.",
+            220 * np.log(2): "That is in nats: factors of e.",
+            -220 * np.log10(2): "The size is right; the dull text is the more probable one.",
         },
     )
     return (

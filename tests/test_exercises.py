@@ -213,7 +213,7 @@ CASES = {
         lambda p, share: p,
         lambda p, share: np.where(p < share * p.max(), p, 0) / p[p < share * p.max()].sum(),
     ]),
-    "06.3": (96.3, [320, 0.48, 221.8, -96.3]),
+    "06.3": (66.2, [220, 0.33, 152.5, -66.2]),
     "06.4": (surprise_at, [
         lambda logits, T: surprise_at(logits / T, 1),
         lambda logits, T: surprise_at(logits, 1),
