@@ -56,7 +56,7 @@ def test_every_trial_is_judged_by_validation_text(project, monkeypatch):
 
 
 def test_mistakes_of_the_maintainer_are_told(project, monkeypatch):
-    with pytest.raises(SystemExit, match="There is no trial 'nonsense', but medium"):
+    with pytest.raises(SystemExit, match="There is no trial 'nonsense', but early"):
         search.main(["nonsense"])
     monkeypatch.setattr(search, "TRIALS", {})
     (project / "README.md").write_text("no marks")
