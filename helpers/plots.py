@@ -211,7 +211,8 @@ def unrolled_chain(ax, words, answer, arriving=None):
     answer : str
         What it should say after the last word.
     arriving : sequence of float, optional
-        For each step, the share of the gradient that arrives there: the width of a line.
+        For each step, the share of the gradient that arrives there, drawn as an arrow back to it,
+        which is thinner by the same amount for each factor of ten.
 
     Returns
     -------
@@ -227,14 +228,14 @@ def unrolled_chain(ax, words, answer, arriving=None):
             ax.annotate("", (t + 0.75, 0), (t + 0.25, 0), arrowprops=thin)
         if arriving is not None:
             if t < last:
-                width = {"linewidth": max(9 * arriving[t], 0.4), "arrowstyle": "-"}
-                line = {**width, "color": PALETTE[1]}
-                ax.annotate("", (t, 0.55), (t + 1, 0.55), arrowprops=line)
+                width = max(8 + 2.5 * np.log10(max(arriving[t], 1e-9)), 1)
+                back = {**thin, "linewidth": width, "color": PALETTE[1], "shrinkA": 0, "shrinkB": 0}
+                ax.annotate("", (t + 0.1, 0.6), (t + 0.9, 0.6), arrowprops=back)
             font = {"ha": "center", "va": "bottom", "color": PALETTE[1], "fontsize": 12}
-            ax.text(t, 0.75, f"{arriving[t]:.1g}", **font)
+            ax.text(t, 0.85, f"{arriving[t]:.1g}", **font)
     ax.annotate("", (last + 0.8, 0), (last + 0.25, 0), arrowprops=thin)
     ax.text(last + 0.85, 0, answer, ha="left", va="center", color=PALETTE[0], weight="bold")
-    ax.set(xlim=(-0.5, last + 2), ylim=(-1.6, 1.3 if arriving is not None else 0.5))
+    ax.set(xlim=(-0.5, last + 2), ylim=(-1.6, 1.5 if arriving is not None else 0.5))
     ax.axis("off")
     return ax
 
