@@ -110,7 +110,7 @@ def visible(text):
     text = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", text)
     text = re.sub(r"\$[^$]+\$", lambda m: re.sub(r"\\[A-Za-z]+|[{}_^$\\&]", "x", m[0]), text)
     text = re.sub(r"`([^`]*)`", lambda m: m[1] + "x" * (len(m[1]) // 5), text)
-    return re.sub(r"[*]|^([-#>]|\d+\.) |<[^>]*>", "", text)
+    return re.sub(r"[*]|^(#+|[->]|\d+\.) |<[^>]*>", "", text)
 
 
 def lines(text, size, width=WIDTH, letter=LETTER):
@@ -307,7 +307,7 @@ class Deck:
         if first.kind == "heading":
             self.figure = None
             if level(first.source) < 3:
-                self.title = first.source.lstrip("# ")
+                self.title = visible(first.source)
         if not self.slides or first.starts or not self.has_room(group):
             self.begin()
             if first.reveal and self.figure:

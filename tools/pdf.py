@@ -50,38 +50,27 @@ def bind(paths):
             cell.id = f"{path.stem}-{number}"  # unique in the whole
             for_paper(cell)
         first = cells[0].source.partition("\n")[2]
-        cells[0].source = f'# <a id="{path.stem}"></a>{title}\n{first}'
+        cells[0].source = f"# {title}\n{first}"
         whole.cells += cells
     return whole, contents
 
 
 def page(paths):
     """Return the HTML that a browser prints."""
-    from nbconvert import HTMLExporter
-    from traitlets.config import Config
-
-    config = Config()
-    config.CSSHTMLHeaderPreprocessor.style = "default"
     whole, contents = bind(paths)
-    exporter = HTMLExporter(
-        config=config,
-        raw_template=(web.ROOT / "docs/pdf.html.j2").read_text("utf-8"),
-        exclude_input_prompt=True,
-        exclude_output_prompt=True,
-        exclude_anchor_links=True,
-    )
     about = YAML(typ="safe").load(web.ROOT / "CITATION.cff")
     resources = {"about": about, "contents": contents}
-    return exporter.from_notebook_node(whole, resources=resources)[0]
+    exporter = web.exporter("HTMLExporter", "pdf.html.j2")
+    html, _ = exporter.from_notebook_node(whole, resources=resources)
+    names = iter(contents)
+    return re.sub("<h1>", lambda _: f'<h1 id="{next(names)}">', html)  # the titles, in order
 
 
 def main(out=OUT):
     """Write the PDF."""
     folder = web.BUILD / "pdf"
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    web.unpack(folder)
-    shutil.copy(web.ROOT / "docs/pdf.css", folder)
+    web.prepare(folder)
+    shutil.copy(web.DOCS / "pdf.css", folder)
     (folder / "index.html").write_text(page(web.numbered()), "utf-8")
     with web.open_browser() as browser:
         sheet = browser.new_page()
@@ -90,7 +79,7 @@ def main(out=OUT):
         sheet.pdf(
             path=out, prefer_css_page_size=True, print_background=True, outline=True, tagged=True
         )
-    print(f"{out.relative_to(web.ROOT)}: {out.stat().st_size / 1e6:.1f} MB")
+    print(f"{out}: {out.stat().st_size / 1e6:.1f} MB")
 
 
 if __name__ == "__main__":

@@ -12,31 +12,15 @@ from tools import web
 from tools.layout import lay_out, to_cells
 
 OUT = web.BUILD / "slides"
-DOCS = web.ROOT / "docs"
 THEME = "course"
 
 
-def exporter():
-    """Return nbconvert's exporter of slides with the course's template and style."""
-    from nbconvert import SlidesExporter
-    from traitlets.config import Config
-
-    config = Config()
-    config.CSSHTMLHeaderPreprocessor.style = "default"
-    result = SlidesExporter(
-        config=config,
-        raw_template=(DOCS / "slides.html.j2").read_text("utf-8"),
-        reveal_url_prefix="reveal.js",
-        reveal_theme=THEME,
-        exclude_input_prompt=True,
-        exclude_output_prompt=True,
-        exclude_anchor_links=True,
-    )
-    return result
-
-
 def address(target):
-    """Return where a link to a file leads within the slides; "" if its target is not there."""
+    """Return where a link to a file leads within the slides; "" if its target is not there.
+
+    >>> address("04_turn_text_into_tensors.ipynb"), address("solutions/05_train_on_dracula.ipynb")
+    ('04_turn_text_into_tensors.html', '')
+    """
     path = Path(target)
     known = path.suffix == ".ipynb" and (web.NOTEBOOKS / path.name) in web.numbered()
     return f"{path.stem}.html" if known and path.parent == Path(".") else ""
@@ -52,16 +36,17 @@ def convert(path):
     title = slides[0].title
     notebook.cells = [cell for slide in slides for cell in to_cells(slide)]
     notebook.metadata.title = title
-    page, _ = exporter().from_notebook_node(notebook)
+    exporter = web.exporter(
+        "SlidesExporter", "slides.html.j2", reveal_url_prefix="reveal.js", reveal_theme=THEME
+    )
+    page, _ = exporter.from_notebook_node(notebook)
     return title, page, len(slides)
 
 
 def main(out=OUT):
     """Write the slides of every notebook and a list of them."""
-    shutil.rmtree(out, ignore_errors=True)
-    out.mkdir(parents=True)
-    web.unpack(out)
-    shutil.copy(DOCS / "slides.css", out / f"reveal.js/dist/theme/{THEME}.css")
+    web.prepare(out)
+    shutil.copy(web.DOCS / "slides.css", out / f"reveal.js/dist/theme/{THEME}.css")
     links = []
     for path in web.numbered():
         title, page, count = convert(path)
@@ -69,9 +54,9 @@ def main(out=OUT):
         links.append(f'<li><a href="{path.stem}.html">{html.escape(title)}</a></li>')
         print(f"{path.stem}: {count} slides")
     items = "\n".join(links)
-    index = (DOCS / "slides_index.html").read_text("utf-8").replace("LIST", items)
+    index = (web.DOCS / "slides_index.html").read_text("utf-8").replace("LIST", items)
     (out / "index.html").write_text(index, "utf-8")
-    print(f"Open {out.relative_to(web.ROOT) / 'index.html'} in a browser; S shows the notes.")
+    print(f"Open {out / 'index.html'} in a browser; S shows the notes.")
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ import nbformat
 ROOT = Path(__file__).resolve().parents[1]
 BUILD = ROOT / "build"
 NOTEBOOKS = ROOT / "notebooks"
+DOCS = ROOT / "docs"
 
 # The newest reveal.js that nbconvert's template knows, and MathJax as one file that loads no other.
 PACKAGES = {
@@ -42,9 +43,14 @@ class Missing(Exception):
     """Something that is not part of the course is not on this machine; the text says what helps."""
 
 
+def digest(path):
+    """Return the SHA-512 of a file as npm writes it."""
+    return base64.b64encode(hashlib.sha512(path.read_bytes()).digest()).decode()
+
+
 def fetch(name, cache):
     """Return the archive of a package from npm, downloaded once and verified at each reading."""
-    version, digest = PACKAGES[name]["version"], PACKAGES[name]["sha512"]
+    version = PACKAGES[name]["version"]
     archive = cache / f"{name}-{version}.tgz"
     if not archive.is_file():
         npm = shutil.which("npm")
@@ -62,22 +68,24 @@ def fetch(name, cache):
                 f"npm could not download {name} {version} ({why}). This needs a network, once; "
                 f"or put {archive.name} into {cache}."
             )
-    found = base64.b64encode(hashlib.sha512(archive.read_bytes()).digest()).decode()
-    if found != digest:
+    if digest(archive) != PACKAGES[name]["sha512"]:
         raise Missing(f"{archive} is not what was published. Delete it, and run this again.")
     return archive
 
 
-def unpack(folder, cache=BUILD / "npm"):
-    """Lay reveal.js and MathJax, as far as they are used, into a folder."""
-    for name, package in PACKAGES.items():
-        with tarfile.open(fetch(name, cache)) as archive:
-            for member in archive:
+def prepare(folder, cache=BUILD / "npm"):
+    """Make a folder anew that holds what is used of reveal.js and MathJax."""
+    archives = {name: fetch(name, cache) for name in PACKAGES}
+    if folder.exists():
+        shutil.rmtree(folder)
+    for name, archive in archives.items():
+        with tarfile.open(archive) as opened:
+            for member in opened:
                 path = member.name.partition("/")[2]  # below package/
-                if member.isfile() and re.fullmatch(package["files"], path):
+                if member.isfile() and re.fullmatch(PACKAGES[name]["files"], path):
                     target = folder / name / path
                     target.parent.mkdir(parents=True, exist_ok=True)
-                    target.write_bytes(archive.extractfile(member).read())
+                    target.write_bytes(opened.extractfile(member).read())
 
 
 def find_browser(own=""):
@@ -147,6 +155,22 @@ def relink(source, address):
         return f"[{label}]({new})" if (new := address(target)) else label
 
     return re.sub(r"(?<!!)\[([^\]]*)\]\(([^)\s]+)\)", replace, source)
+
+
+def exporter(kind, template, **options):
+    """Return an exporter of nbconvert with a template of docs/, and code in colours."""
+    import nbconvert
+    from nbconvert.preprocessors import CSSHTMLHeaderPreprocessor
+
+    result = getattr(nbconvert, kind)(
+        raw_template=(DOCS / template).read_text("utf-8"),
+        exclude_input_prompt=True,
+        exclude_output_prompt=True,
+        exclude_anchor_links=True,
+        **options,
+    )
+    result.register_preprocessor(CSSHTMLHeaderPreprocessor(style="default"), enabled=True)
+    return result
 
 
 def finish(main):
