@@ -197,8 +197,8 @@ def only_prepares(source):
 def without_alt(source):
     """Return code without alternative texts: the room sees the figure.
 
-    >>> without_alt("show(fig, alt='Two lines ' 'that cross.')\nfig = None")
-    'show(fig, alt=...)\nfig = None'
+    >>> without_alt("plots.show(fig, alt='Two lines ' 'that cross.')")
+    'plots.show(fig, alt=...)'
     """
     rows = source.encode().split(b"\n")  # ast counts bytes
     calls = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
@@ -280,7 +280,16 @@ def together(blocks):
         else:
             groups.append([block])
         last = block
-    return groups
+    return [part for group in groups for part in parted(group)]
+
+
+def parted(group):
+    """Part prose from code that has room on a slide with what it prints, but not with the prose."""
+    code = next((n for n, block in enumerate(group) if block.kind == "code"), 0)
+    heights = [block.height for block in group]
+    if sum(heights) <= HEIGHT - RUNNING or sum(heights[code:]) > HEIGHT - RUNNING:
+        return [group]
+    return [group[:code], group[code:]] if "prose" in {b.kind for b in group[:code]} else [group]
 
 
 class Deck:
@@ -308,16 +317,29 @@ class Deck:
             self.figure = None
             if level(first.source) < 3:
                 self.title = visible(first.source)
-        if not self.slides or first.starts or not self.has_room(group):
+        if self.brings_figure(first):
             self.begin()
-            if first.reveal and self.figure:
-                self.repeat_figure(first)
+            self.slides[-1].blocks.append(copy.copy(self.figure))
+        elif not self.slides or first.starts or not self.has_room(group):
+            self.begin()
         for block in group:
             if block.height > self.slides[-1].room and self.slides[-1].blocks:
                 self.begin()
             self.slides[-1].blocks.append(block)
             if block.kind in ("figure", "output"):
                 self.figure = block if block.kind == "figure" else None
+
+    def brings_figure(self, block):
+        """Whether an observation, no longer beside its figure, has room to show it again."""
+        if not (block.reveal and self.figure):
+            return False
+        slide = self.slides[-1]
+        if slide.shows_figure and self.has_room([block]):
+            return False
+        block.size = DENSE
+        fits = self.figure.height + block.height <= HEIGHT - RUNNING
+        block.size = DENSE if fits else PROSE
+        return fits
 
     def has_room(self, group):
         """Whether a group fits on the last slide; beside a figure stands only prose, smaller."""
@@ -332,15 +354,6 @@ class Deck:
         for block in group:
             block.size = PROSE if block.kind == "prose" else block.size
         return False
-
-    def repeat_figure(self, observation):
-        """Show a figure again for an observation that stands on another slide, if both fit."""
-        observation.size = DENSE
-        again = copy.copy(self.figure)
-        if again.height + observation.height <= self.slides[-1].room:
-            self.slides[-1].blocks.append(again)
-        else:
-            observation.size = PROSE
 
 
 def lay_out(notebook):
