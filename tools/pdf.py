@@ -21,11 +21,11 @@ def address(target):
     """Return where a link to a file leads within the PDF; "" if its target is not there.
 
     >>> address("04_turn_text_into_tensors.ipynb"), address("../data/README.md")
-    ('#04_turn_text_into_tensors', '')
+    ('#cell-id=04_turn_text_into_tensors-0', '')
     """
     path = Path(target)
     known = path.parent == Path(".") and (web.NOTEBOOKS / path.name) in web.numbered()
-    return f"#{path.stem}" if known else ""
+    return f"#cell-id={path.stem}-0" if known else ""  # as nbconvert names the first cell
 
 
 def for_paper(cell):
@@ -61,9 +61,7 @@ def page(paths):
     about = YAML(typ="safe").load(web.ROOT / "CITATION.cff")
     resources = {"about": about, "contents": contents}
     exporter = web.exporter("HTMLExporter", "pdf.html.j2")
-    html, _ = exporter.from_notebook_node(whole, resources=resources)
-    names = iter(contents)
-    return re.sub("<h1>", lambda _: f'<h1 id="{next(names)}">', html)  # the titles, in order
+    return exporter.from_notebook_node(whole, resources=resources)[0]
 
 
 def main(out=OUT):
