@@ -57,13 +57,13 @@ def test_the_pdf_holds_the_course(printed):
     assert [mark.title for mark in marks] == titles
     starts = [printed.get_destination_page_number(mark) for mark in marks]
     for start, title in zip(starts, titles, strict=True):
-        assert printed.pages[start].extract_text().split("\n")[0] == title
+        lines = printed.pages[start].extract_text().split("\n")
+        assert lines[:2] == [str(start + 1), title]  # the number of the page, and what begins it
     assert {
         (round(page.mediabox.width), round(page.mediabox.height)) for page in printed.pages
     } == {(595, 842)}
-    first, last = printed.pages[0].extract_text(), printed.pages[-1].extract_text()
+    first = printed.pages[0].extract_text()
     assert "CC BY 4.0" in first and "MIT" in first
-    assert last.rstrip().endswith(str(len(printed.pages)))  # its number
 
 
 @pytest.mark.browser
