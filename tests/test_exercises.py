@@ -7,7 +7,7 @@ from helpers import exercises
 from helpers.cells import sigmoid, softmax
 from helpers.exercises import EXERCISES
 
-NOTEBOOKS = [f"{k:02}" for k in range(1, 8)]
+NOTEBOOKS = [f"{k:02}" for k in range(1, 9)]
 
 
 def all_names():
@@ -121,6 +121,17 @@ def right_after(own, other):
 def drop(h, share, rng, factor=None):
     stays = rng.random(h.shape) >= share
     return h * stays * (1 / (1 - share) if factor is None else factor(share))
+
+
+def pairs_won(values, labels, tie=0.5):
+    true, false = values[labels][:, None], values[~labels]
+    return ((true > false) + tie * (true == false)).mean()
+
+
+def at_mean(states, units, axis=(0, 1), copy=np.copy):
+    changed = copy(states)
+    changed[..., units] = states[..., units].mean(axis=axis, keepdims=True)
+    return changed
 
 
 # By exercise: a right answer, and wrong ones that must each be told apart from the others.
@@ -245,6 +256,25 @@ CASES = {
         lambda own, other: right_after(other, own),
         lambda own, other: 100 * right_after(own, other),
         lambda own, other: right_after(own, other).mean(),
+    ]),
+    "08.1": (34.3, [50, 25, 0.99]),
+    "08.2": (0.93, [0.07, -0.07, 0.43]),
+    "08.3": (pairs_won, [
+        lambda values, labels: 1 - pairs_won(values, labels),
+        lambda values, labels: pairs_won(values, labels, tie=0),
+        lambda values, labels: pairs_won(values, labels, tie=1),
+        lambda values, labels: values[labels].mean() - values[~labels].mean(),
+        lambda values, labels: np.corrcoef(values, labels)[0, 1],
+    ]),
+    "08.4": (1 - 0.99**768, [7.68, 0.01, 0.00044]),
+    "08.5": (at_mean, [
+        lambda states, units: at_mean(states, units, axis=1),
+        lambda states, units: at_mean(states, units, axis=0),
+        lambda states, units: at_mean(states, units, axis=2),
+        lambda states, units: at_mean(states, units, axis=None),
+        lambda states, units: at_mean(states, slice(None)),
+        lambda states, units: np.where(np.isin(np.arange(5), units), 0, states),
+        lambda states, units: at_mean(states, units, copy=np.asarray),
     ]),
 }  # fmt: skip
 NONSENSE = [None, "", "a text", [], {}, [1, "b"], np.nan, -np.inf, np.zeros((2, 2)), object(), True,
