@@ -94,6 +94,17 @@ def test_a_link_to_a_missing_file_is_caught(copy, capsys):
     assert links.main(["--check"], copy) == 1
 
 
+def test_a_link_for_a_hub_is_kept_in_step(copy, capsys):
+    hub = "https://HUB/hub/user-redirect/git-pull?repo=https://github.com/{}&urlpath=lab/tree/{}"
+    (copy / "docs").mkdir()
+    page = copy / "docs" / "instructors.md"
+    for file, broken in (("00_start_here", 0), ("99_gone", 1)):
+        page.write_text(hub.format(OURS, f"how-lstms-remember/notebooks/{file}.ipynb"))
+        assert links.main(["--check"], copy) == broken, capsys.readouterr().out
+    assert links.main(["--repository", "someone/how-lstms-remember"], copy) == 1
+    assert "github.com/someone/how-lstms-remember&" in page.read_text()
+
+
 def test_an_address_that_is_gone_is_refused(copy):
     edit(copy / "CITATION.cff", "repository-code", "url")
     assert links.main([], copy) == 1

@@ -69,7 +69,11 @@ def dead_links(root):
             target = re.search(
                 r"(?:lab/tree|(?:blob|tree)/[^/]+)/([^?#&]+)|[=/](notebooks/[^?#&]+)", link
             )
-            if target and not (root / (target.group(1) or target.group(2))).exists():
+            if not target:
+                continue
+            # On a hub, where nbgitpuller puts a copy, the path begins with the repository's name.
+            file = (target.group(1) or target.group(2)).removeprefix(mine.split("/")[1] + "/")
+            if not (root / file).exists():
                 result.append(f"{path.relative_to(root)}: no such file: {link}")
     return result
 
