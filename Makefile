@@ -5,7 +5,7 @@ PYTHON = python3
 python = .venv/bin/python
 version = import sys; (3, 11) <= sys.version_info[:2] <= (3, 13) or sys.exit("The course needs Python 3.11, 3.12 or 3.13; this is %d.%d. Run: make clean env PYTHON=python3.12" % sys.version_info[:2])
 
-.PHONY: help env lab check test outputs data lock links clean
+.PHONY: help env lab check test browser outputs data lock links clean
 
 help:           ## Show this list
 	@sed -n 's/^\([a-z]*\): .*## /  make \1\t/p' Makefile
@@ -34,6 +34,9 @@ check: .venv/installed-tests ## Run all but the slow tests
 
 test: .venv/installed-tests ## Run all tests and check every notebook against its stored outputs
 	$(python) -m pytest --nbval -n 2 $(TEST_ARGS)
+
+browser: .venv/installed-tests ## Try JupyterLab and the slides in a real browser
+	$(python) -m pytest -m browser $(TEST_ARGS)
 
 outputs: .venv/installed-tests ## Run all notebooks in order and store their outputs
 	$(python) -m tools.outputs $(NOTEBOOKS)

@@ -39,7 +39,11 @@ def pytest_unconfigure(config):
 
 
 def pytest_collection_modifyitems(config, items):
-    """Mark the cells of slow notebooks; without the book, run those that read it uncompared."""
+    """Leave out what needs a browser, mark slow cells; without the book, compare none that read it."""
+    if "browser" not in config.option.markexpr:
+        left_out = [item for item in items if item.get_closest_marker("browser")]
+        items[:] = [item for item in items if item not in left_out]
+        config.hook.pytest_deselected(items=left_out)
     for item in items:
         quick = item.path.stem in QUICK or item.path.parent.name == "solutions"
         if hasattr(item, "cell") and not quick:
