@@ -39,7 +39,7 @@ def pytest_unconfigure(config):
 
 
 def pytest_collection_modifyitems(config, items):
-    """Leave out what needs a browser, mark slow cells; without the book, compare none that read it."""
+    """Deselect browser tests and mark slow cells; without the book, do not compare its readers."""
     if "browser" not in config.option.markexpr:
         left_out = [item for item in items if item.get_closest_marker("browser")]
         items[:] = [item for item in items if item not in left_out]

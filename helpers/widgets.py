@@ -10,6 +10,17 @@ from IPython.display import HTML, display
 
 from helpers.plots import picture
 
+# ipywidgets leaves a slider without a name: a screen reader says "0.95" and not of what. So each
+# gets the name that stands beside it, as soon as it is drawn.
+NAME_THE_SLIDERS = """
+if (typeof element !== "undefined") requestAnimationFrame(() => {
+  const area = element.closest(".jp-OutputArea");
+  const name = () => area.querySelectorAll(".widget-slider").forEach(row => row
+    .querySelector("[role=slider]")?.setAttribute("aria-label", row.firstChild.textContent));
+  if (area) new MutationObserver(name).observe(area, {childList: true, subtree: true});
+});
+"""
+
 
 def explore(draw, **dials):
     """Show a figure, and dials that redraw it.
@@ -55,6 +66,7 @@ def explore(draw, **dials):
     shown = display(current(), display_id=True)
     for box in boxes.values():
         box.observe(redraw, names="value")
+    display({"application/javascript": NAME_THE_SLIDERS, "text/plain": ""}, raw=True)
     display(ipywidgets.VBox(list(boxes.values())))
 
 

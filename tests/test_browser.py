@@ -1,18 +1,23 @@
 """The course as its readers meet it: in JupyterLab, in a browser, with keys and screen readers."""
 
-import os
-import re
 import shutil
+import subprocess
 
 import nbformat
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 
-from tests.chromium import chromium, find_chromium
-from tests.lab import ROOT, Notebook, serve
+from tests.chromium import MISSING, chromium, find_chromium
+from tests.lab import ROOT, TOKEN, Notebook, serve, tool
 from tests.test_exercises import CASES
 from tools.rules import every_notebook, tags
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+
+# What the course puts on a page. How prompts, code and links look is the business of a theme.
+OURS = [".jp-RenderedMarkdown", ".jp-OutputArea-output"]
+THEMES_OWN = ["link-in-text-block"]
 
 
 def named(path):
@@ -45,6 +50,21 @@ def page(browser):
     context = browser.new_context(viewport={"width": 1280, "height": 720})
     yield context.new_page()
     context.close()
+
+
+def barriers(page, *places):
+    """Return what axe-core finds serious or critical in these places, if they are on the page."""
+    options = {"rules": {rule: {"enabled": False} for rule in THEMES_OWN}}
+    include = {"include": [[place] for place in places if page.locator(place).count()]}
+    found = Axe().run(page, context=include, options=options).response
+    # Not looked at is not passed: what axe-core takes for invisible has no contrast.
+    assert "color-contrast" in [rule["id"] for rule in found["passes"] + found["violations"]]
+    return [
+        f"{rule['id']}: {node['html'][:200]}"
+        for rule in found["violations"]
+        for node in rule["nodes"]
+        if node["impact"] in ("serious", "critical") or rule["id"] == "heading-order"
+    ]
 
 
 def run(notebook, cells):
@@ -86,6 +106,30 @@ def answer(notebook, number, value, old="..."):
     return "".join(output["text"] for output in notebook.outputs(number))
 
 
+# --- without a browser ---
+
+
+def test_a_browser_is_found_where_it_may_be(monkeypatch, tmp_path):
+    own, named, system = (tmp_path / name for name in ("own", "named", "system"))
+    monkeypatch.delenv("CHROMIUM", raising=False)
+    monkeypatch.setattr("shutil.which", lambda name: str(system) if name == "chromium" else None)
+    assert find_chromium(own) is None
+    for path in (own, system, named):  # the last to appear goes before the others
+        path.touch()
+        monkeypatch.setenv("CHROMIUM", str(named))
+        assert find_chromium(own) == (own if path == own else str(path))
+
+
+def test_a_missing_browser_is_a_failure_that_says_what_to_do(monkeypatch):
+    monkeypatch.setattr("tests.chromium.find_chromium", lambda own: None)
+    with pytest.raises(pytest.fail.Exception) as failure, chromium():
+        pass
+    assert str(failure.value) == MISSING
+
+
+# --- working through a notebook ---
+
+
 @pytest.mark.browser
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=named)
 def test_a_reader_works_through_it(path, lab, page):
@@ -97,6 +141,7 @@ def test_a_reader_works_through_it(path, lab, page):
         assert notebook.count(number) is not None, f"cell {number} did not run"
         if "explore(" in cells[number].source:
             assert turn(notebook, number)
+            assert not barriers(page, ".jp-mod-active .jp-OutputArea-output")
     name = f"{path.name[:2]}.1"
     for number, cell in enumerate(cells):
         if cell.source.startswith("from helpers import exercises"):
@@ -106,3 +151,52 @@ def test_a_reader_works_through_it(path, lab, page):
             right, wrong = repr(CASES[name][0]), repr(CASES[name][1][0])
             assert answer(notebook, number, wrong).startswith(f"{name}: not yet. ")
             assert answer(notebook, number, right, old=wrong).startswith(f"{name}: right. ")
+
+
+# --- reading with other eyes, or none ---
+
+
+@pytest.fixture(scope="session")
+def pages(tmp_path_factory):
+    """Make web pages of all notebooks and solutions; return their folder."""
+    folder = tmp_path_factory.mktemp("pages")
+    for part in (".", "solutions"):
+        books = sorted((ROOT / "notebooks" / part).glob("*.ipynb"))
+        convert = [tool("jupyter"), "nbconvert", "--to=html", f"--output-dir={folder / part}"]
+        subprocess.run([*convert, *map(str, books)], check=True, capture_output=True)
+    return folder
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("name", map(named, every_notebook()))
+def test_its_web_page_shuts_nobody_out(name, pages, page):
+    page.route("http*://**", lambda route: route.abort())  # MathJax, which axe-core would wait for
+    page.goto((pages / name).with_suffix(".html").as_uri())
+    assert page.locator("h1").count() == 1
+    assert not barriers(page, *OURS)
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=named)
+def test_in_jupyterlab_it_shuts_nobody_out(path, lab, page):
+    settings = f"{lab}/lab/api/settings/@jupyterlab/notebook-extension:tracker?token={TOKEN}"
+    everything = {"raw": '{"windowingMode": "none"}'}  # cells out of sight are on the page, too
+    assert page.request.put(settings, data=everything).ok
+    Notebook(page, lab, f"notebooks/{path.name}")
+    # JupyterLab's body has no height, and axe-core takes what stands in it for invisible.
+    page.add_style_tag(content="body { height: 100vh }")
+    for theme, light in (("JupyterLab Dark", "false"), ("JupyterLab Light", "true")):
+        change = "theme => jupyterapp.commands.execute('apputils:change-theme', {theme})"
+        page.evaluate(change, theme)
+        page.locator(f"body[data-jp-theme-light={light}]").wait_for(state="attached")
+        assert not barriers(page, *(f".jp-Notebook {place}" for place in OURS)), theme
+
+
+@pytest.mark.browser
+def test_what_shuts_somebody_out_is_found(page):
+    page.set_content(
+        "<html lang=en><title>A page</title><main><h1>Title</h1><h3>Too deep</h3>"
+        "<p style='color: #aaa'>pale</p><div role=slider aria-valuenow=1 tabindex=0></div></main>"
+    )
+    found = [line.partition(":")[0] for line in barriers(page, "main")]
+    assert sorted(found) == ["aria-input-field-name", "color-contrast", "heading-order"]
