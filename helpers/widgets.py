@@ -47,7 +47,7 @@ def explore(draw, **dials):
     ...     return figure, f"An empty figure, {width} inches wide."
     >>> explore(draw, width=(1, 5, 1, 3))  # doctest: +ELLIPSIS
     An empty figure, 3 inches wide.
-    VBox(...)
+    ...VBox(...)
     """
     if not dials:
         raise ValueError("At least one dial is needed: explore(draw, rate=(0, 1, 0.1, 0.5)).")
@@ -66,7 +66,8 @@ def explore(draw, **dials):
     shown = display(current(), display_id=True)
     for box in boxes.values():
         box.observe(redraw, names="value")
-    display({"application/javascript": NAME_THE_SLIDERS, "text/plain": ""}, raw=True)
+    if not all(isinstance(dial, str) for dial in dials.values()):
+        display({"application/javascript": NAME_THE_SLIDERS, "text/plain": ""}, raw=True)
     display(ipywidgets.VBox(list(boxes.values())))
 
 

@@ -38,6 +38,7 @@ def lab(browser, tmp_path_factory):
     folder = tmp_path_factory.mktemp("course")
     for name in ("notebooks", "helpers", "data"):
         shutil.copytree(ROOT / name, folder / name)
+    shutil.copy(ROOT / "jupyter_server_config.py", folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("JUPYTER_CONFIG_DIR", str(tmp_path_factory.mktemp("settings")))
         with serve(folder, "--LabApp.expose_app_in_browser=True") as address:
