@@ -55,6 +55,8 @@ def page(browser):
 
 def barriers(page, *places):
     """Return what axe-core finds serious or critical in these places, if they are on the page."""
+    # JupyterLab's body has no height, and axe-core takes what stands in it for invisible.
+    page.add_style_tag(content="body { min-height: 100vh }")
     options = {"rules": {rule: {"enabled": False} for rule in THEMES_OWN}}
     include = {"include": [[place] for place in places if page.locator(place).count()]}
     found = Axe().run(page, context=include, options=options).response
@@ -99,12 +101,12 @@ def turn(notebook, number):
 def answer(notebook, number, value, old="..."):
     """Type an answer in place of what ends the line above the last; return the verdict."""
     press = notebook.page.keyboard.press
-    notebook.select(number)
-    for key in ("Enter", "Control+End", "ArrowUp", "End", *len(old) * ["Backspace"]):
+    notebook.select(number).locator(".cm-content").focus()
+    for key in ("Control+End", "ArrowUp", "End", *len(old) * ["Backspace"]):
         press(key)
     notebook.page.keyboard.type(value)
     notebook.run(number, lambda: press("Control+Enter"))
-    return "".join(output["text"] for output in notebook.outputs(number))
+    return "".join(output.get("text", str(output)) for output in notebook.outputs(number))
 
 
 # --- without a browser ---
@@ -146,7 +148,7 @@ def test_a_reader_works_through_it(path, lab, page):
     name = f"{path.name[:2]}.1"
     for number, cell in enumerate(cells):
         if cell.source.startswith("from helpers import exercises"):
-            notebook.select(number)
+            notebook.select(number).locator(".cm-content").focus()
             notebook.run(number, lambda: page.keyboard.press("Control+Enter"))
         if f'check("{name}"' in cell.source:
             right, wrong = repr(CASES[name][0]), repr(CASES[name][1][0])
@@ -169,7 +171,7 @@ def pages(tmp_path_factory):
 
 
 @pytest.mark.browser
-@pytest.mark.parametrize("name", map(named, every_notebook()))
+@pytest.mark.parametrize("name", [named(path) for path in every_notebook()])
 def test_its_web_page_shuts_nobody_out(name, pages, page):
     page.route("http*://**", lambda route: route.abort())  # MathJax, which axe-core would wait for
     page.goto((pages / name).with_suffix(".html").as_uri())
@@ -184,12 +186,11 @@ def test_in_jupyterlab_it_shuts_nobody_out(path, lab, page):
     everything = {"raw": '{"windowingMode": "none"}'}  # cells out of sight are on the page, too
     assert page.request.put(settings, data=everything).ok
     Notebook(page, lab, f"notebooks/{path.name}")
-    # JupyterLab's body has no height, and axe-core takes what stands in it for invisible.
-    page.add_style_tag(content="body { height: 100vh }")
     for theme, light in (("JupyterLab Dark", "false"), ("JupyterLab Light", "true")):
         change = "theme => jupyterapp.commands.execute('apputils:change-theme', {theme})"
         page.evaluate(change, theme)
         page.locator(f"body[data-jp-theme-light={light}]").wait_for(state="attached")
+        page.locator("#jupyterlab-splash").wait_for(state="detached")  # it covers the page
         assert not barriers(page, *(f".jp-Notebook {place}" for place in OURS)), theme
 
 
