@@ -5,7 +5,7 @@ PYTHON = python3
 python = .venv/bin/python
 version = import sys; (3, 11) <= sys.version_info[:2] <= (3, 13) or sys.exit("The course needs Python 3.11, 3.12 or 3.13; this is %d.%d. Run: make clean env PYTHON=python3.12" % sys.version_info[:2])
 
-.PHONY: help env lab check test browser outputs data lock links clean
+.PHONY: help env lab check test browser outputs slides pdf data lock links clean
 
 help:           ## Show this list
 	@sed -n 's/^\([a-z]*\): .*## /  make \1\t/p' Makefile
@@ -41,6 +41,12 @@ browser: .venv/installed-tests ## Try JupyterLab and the slides in a real browse
 outputs: .venv/installed-tests ## Run all notebooks in order and store their outputs
 	$(python) -m tools.outputs $(NOTEBOOKS)
 
+slides: .venv/installed-tests ## Make slides of all notebooks, for a room without network
+	$(python) -m tools.slides
+
+pdf: .venv/installed-tests ## Print all notebooks into one PDF
+	$(python) -m tools.pdf
+
 data: env       ## Fetch the texts
 	$(python) -m helpers.corpora
 
@@ -50,6 +56,6 @@ lock: .venv/installed-tests ## Lock all versions after a change in environment.y
 links:          ## Bring the repository's address in step after a change
 	$(PYTHON) -m tools.links
 
-clean:          ## Remove .venv and caches; the texts and the models you trained (runs/) stay
-	rm -rf .venv .pytest_cache .ruff_cache
+clean:          ## Remove .venv, build and caches; the texts and the models you trained (runs/) stay
+	rm -rf .venv .pytest_cache .ruff_cache build
 	find . -name __pycache__ -prune -exec rm -rf {} + -o -name .ipynb_checkpoints -prune -exec rm -rf {} +

@@ -32,11 +32,13 @@ class CharLSTM:
     True
     """
 
+    kind = LSTMCell
+
     def __init__(self, vocab, weights):
-        embedding, *lstm, self.dense_kernel, self.dense_bias = weights
-        self.vocab, self.cell = vocab, LSTMCell(*lstm)
+        self.embedding, *recurrent, self.dense_kernel, self.dense_bias = weights
+        self.vocab, self.cell = vocab, self.kind(*recurrent)
         # What a character contributes to the gates never changes: one row for each, computed once.
-        self.projected = self.cell.project(embedding)
+        self.projected = self.cell.project(self.embedding)
 
     @classmethod
     def load(cls, folder):
@@ -68,8 +70,8 @@ class CharLSTM:
             For the character that comes next.
         state : tuple of two ndarrays, shape (batch, hidden_size)
         """
-        hidden, cell = self.cell.step(self.projected[ids], state)
-        return hidden @ self.dense_kernel + self.dense_bias, (hidden, cell)
+        state = self.cell.step(self.projected[ids], state)
+        return state[0] @ self.dense_kernel + self.dense_bias, state
 
     def read(self, text, state=None):
         """Read a prompt; return the logits for what follows it, and the state.
@@ -257,7 +259,7 @@ def beam_search(model, prompt, length, beams=8):
     logits, state = model.read(prompt)
     bits, texts = np.zeros(1), np.zeros((1, 0), int)
     for _ in range(length):
-        total = bits[:, None] + _bits(logits)  # of each beam continued by each character
+        total = bits[:, None] + code_lengths(logits)  # of each beam continued by each character
         best = np.argsort(total, axis=None, kind="stable")[:beams]
         beam, index = np.unravel_index(best, total.shape)
         bits, texts = total.ravel()[best], np.column_stack([texts[beam], index])
@@ -297,12 +299,18 @@ def surprise(model, texts):
     state, bits = model.zero_state(len(texts)), []
     for now, following in zip(ids.T[:-1], ids.T[1:], strict=True):
         logits, state = model.step(now, state)
-        bits.append(_bits(logits)[np.arange(len(texts)), following])
+        bits.append(code_lengths(logits)[np.arange(len(texts)), following])
     return np.stack(bits, axis=1)
 
 
-def _bits(logits):
-    """Return -log2 of the softmax of `logits`: finite where the probability itself underflows."""
+def code_lengths(logits):
+    """Return -log2 of the softmax of `logits`: finite where the probability itself underflows.
+
+    Examples
+    --------
+    >>> code_lengths(np.log([0.25, 0.25, 0.5])).tolist()
+    [2.0, 2.0, 1.0]
+    """
     shifted = logits - logits.max(axis=-1, keepdims=True).astype(float)
     return (np.log(np.exp(shifted).sum(axis=-1, keepdims=True)) - shifted) / np.log(2)
 

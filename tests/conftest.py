@@ -14,6 +14,7 @@ from helpers import TEXTS
 from helpers.corpora import CORPORA
 from tests.server import Server
 from tests.small_model import SmallModel
+from tools import web
 
 
 @pytest.fixture(scope="session")
@@ -33,6 +34,16 @@ def random_text():
         return "".join(np.random.default_rng(seed).choice(list(letters), size=length))
 
     return draw
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Hold a browser; without one the tests that ask for it fail, and say what to do."""
+    try:
+        with web.open_browser() as browser:
+            yield browser
+    except web.Missing as missing:
+        pytest.fail(str(missing), pytrace=False)
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ import nbformat
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
-from tests.chromium import MISSING, chromium, find_chromium
 from tests.lab import ROOT, TOKEN, Notebook, serve, tool
 from tests.test_exercises import CASES
 from tools.rules import every_notebook, tags
@@ -23,13 +22,6 @@ THEMES_OWN = ["link-in-text-block"]
 def named(path):
     """Name a case by its notebook."""
     return path.relative_to(ROOT / "notebooks").as_posix()
-
-
-@pytest.fixture(scope="session")
-def browser():
-    """Hold a browser."""
-    with chromium() as started:
-        yield started
 
 
 @pytest.fixture(scope="session")
@@ -107,27 +99,6 @@ def answer(notebook, number, value, old="..."):
     notebook.page.keyboard.type(value)
     notebook.run(number, lambda: press("Control+Enter"))
     return "".join(output.get("text", str(output)) for output in notebook.outputs(number))
-
-
-# --- without a browser ---
-
-
-def test_a_browser_is_found_where_it_may_be(monkeypatch, tmp_path):
-    own, named, system = (tmp_path / name for name in ("own", "named", "system"))
-    monkeypatch.delenv("CHROMIUM", raising=False)
-    monkeypatch.setattr("shutil.which", lambda name: str(system) if name == "chromium" else None)
-    assert find_chromium(own) is None
-    for path in (own, system, named):  # the last to appear goes before the others
-        path.touch()
-        monkeypatch.setenv("CHROMIUM", str(named))
-        assert find_chromium(own) == (own if path == own else str(path))
-
-
-def test_a_missing_browser_is_a_failure_that_says_what_to_do(monkeypatch):
-    monkeypatch.setattr("tests.chromium.find_chromium", lambda own: None)
-    with pytest.raises(pytest.fail.Exception) as failure, chromium():
-        pass
-    assert str(failure.value) == MISSING
 
 
 # --- working through a notebook ---
