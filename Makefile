@@ -27,7 +27,7 @@ env: .venv/installed ## Install what the course needs into .venv
 
 lab: env        ## Fetch the texts and open the course in JupyterLab
 	@$(python) -m helpers.corpora || echo "Going on without the missing texts: the notebooks say what they do instead."
-	.venv/bin/jupyter lab --ServerApp.root_dir=. notebooks/00_start_here.ipynb $(LAB_ARGS)
+	.venv/bin/jupyter lab --config jupyter_server_config.py --ServerApp.root_dir=. notebooks/00_start_here.ipynb $(LAB_ARGS)
 
 check: .venv/installed-tests ## Run all but the slow tests
 	$(python) -m pytest --nbval -n 2 -m "not slow" $(TEST_ARGS)

@@ -10,6 +10,17 @@ from IPython.display import HTML, display
 
 from helpers.plots import picture
 
+# ipywidgets leaves a slider without a name: a screen reader says "0.95" and not of what. So each
+# gets the name that stands beside it, as soon as it is drawn.
+NAME_THE_SLIDERS = """
+if (typeof element !== "undefined") requestAnimationFrame(() => {
+  const area = element.closest(".jp-OutputArea");
+  const name = () => area.querySelectorAll(".widget-slider").forEach(row => row
+    .querySelector("[role=slider]")?.setAttribute("aria-label", row.firstChild.textContent));
+  if (area) new MutationObserver(name).observe(area, {childList: true, subtree: true});
+});
+"""
+
 
 def explore(draw, **dials):
     """Show a figure, and dials that redraw it.
@@ -36,7 +47,7 @@ def explore(draw, **dials):
     ...     return figure, f"An empty figure, {width} inches wide."
     >>> explore(draw, width=(1, 5, 1, 3))  # doctest: +ELLIPSIS
     An empty figure, 3 inches wide.
-    VBox(...)
+    ...VBox(...)
     """
     if not dials:
         raise ValueError("At least one dial is needed: explore(draw, rate=(0, 1, 0.1, 0.5)).")
@@ -55,6 +66,8 @@ def explore(draw, **dials):
     shown = display(current(), display_id=True)
     for box in boxes.values():
         box.observe(redraw, names="value")
+    if not all(isinstance(dial, str) for dial in dials.values()):
+        display({"application/javascript": NAME_THE_SLIDERS, "text/plain": ""}, raw=True)
     display(ipywidgets.VBox(list(boxes.values())))
 
 

@@ -8,12 +8,8 @@ import os
 import re
 import shlex
 import shutil
-import signal
-import socket
 import subprocess
 import sys
-import sysconfig
-import time
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -24,10 +20,10 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from ruamel.yaml import YAML, YAMLError
 
+from tests.lab import answer, serve, tool
 from tools import lock
 
 ROOT = Path(__file__).resolve().parents[1]
-BIN = Path(sysconfig.get_path("scripts"))  # of the environment that runs the tests
 OURS = {"helpers", "tools", "tests"}
 DISTRIBUTIONS = importlib.metadata.packages_distributions()
 SYSTEMS = [("linux", "x86_64"), ("linux", "aarch64"), ("darwin", "arm64"), ("win32", "AMD64")]
@@ -48,13 +44,6 @@ def run(*command, **options):
     options = {"cwd": ROOT, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT} | options
     done = subprocess.run(command, text=True, encoding="utf-8", **options)
     return f"{done.stdout}\nstatus {done.returncode}"
-
-
-def tool(name, folder=str(BIN)):
-    """Return the path of a command; where it is missing, nothing may pass as tested."""
-    path = shutil.which(name, path=folder)
-    assert path, f"{name} is missing: `make check` installs all that the tests need"
-    return path
 
 
 def test_a_missing_tool_is_a_failure():
@@ -286,51 +275,40 @@ def settings(tmp_path, monkeypatch):
     assert printed.endswith("status 0"), printed
 
 
+def idle_kernels(config_path, *options):
+    """Return how JupyterLab treats idle kernels, by the configuration that it finds."""
+    printed = subprocess.run(
+        [tool("jupyter"), "lab", "--show-config-json", *options],
+        env={**os.environ, "JUPYTER_CONFIG_PATH": str(config_path)},
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    return json.loads(printed[printed.index("{\n") :]).get("MappingKernelManager", {})
+
+
+def test_kernels_that_nobody_needs_are_shut_down_everywhere(tmp_path):
+    name = "jupyter_server_config.py"
+    recipe = run(tool("make", None), "--dry-run", "lab")
+    assert f"jupyter lab --config {name} " in recipe
+    post_build = (ROOT / "postBuild").read_text("utf-8")
+    assert f'\ncp {name} "$NB_PYTHON_PREFIX/etc/jupyter/"\n' in post_build
+    shutil.copy(ROOT / name, tmp_path)
+    here, binder = idle_kernels(os.devnull, "--config", name), idle_kernels(tmp_path)
+    assert here == binder
+    assert here["cull_idle_timeout"] == 1800
+    assert not (here["cull_connected"] or here["cull_busy"])
+    assert idle_kernels(os.devnull) == {}
+    known = run(tool("jupyter"), "server", "--help-all")  # what is not known is passed over
+    assert all(f"--MappingKernelManager.{option}=" in known for option in here)
+
+
 @pytest.mark.slow
 def test_make_lab_serves_the_course(settings):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    more = f"--no-browser --ip=127.0.0.1 --port={port} --IdentityProvider.token=abc"
-    if hasattr(os, "geteuid") and os.geteuid() == 0:
-        more += " --allow-root"
-    recipe = run(tool("make", None), "--dry-run", "lab", f"LAB_ARGS={more}")
-    program, *arguments = next(
-        shlex.split(line) for line in recipe.splitlines() if "jupyter lab " in line
-    )
-    server = subprocess.Popen(
-        [tool(Path(program).name), *arguments],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    address = f"http://127.0.0.1:{port}"
-    try:
-        assert answer(f"{address}/api/status", server)
-        assert answer(f"{address}/api/contents/notebooks?content=0", server)
-        page = answer(f"{address}/lab", server)
+    with serve(ROOT) as address:
+        assert answer(f"{address}/api/contents/notebooks?content=0")
+        page = answer(f"{address}/lab")
         with pytest.raises(urllib.error.HTTPError, match="403"):
             urllib.request.urlopen(f"{address}/api/contents", timeout=10)
-    finally:
-        server.send_signal(signal.SIGTERM)
-        log = server.communicate(timeout=20)[0]
-    assert "Traceback" not in log, log
     assert_no_question_about_news(page)
-
-
-def answer(address, server, patience=30):
-    """Return what the server answers, once it does."""
-    request = urllib.request.Request(address, headers={"Authorization": "token abc"})
-    for _ in range(patience * 4):
-        assert server.poll() is None, server.stdout.read()
-        try:
-            return urllib.request.urlopen(request, timeout=10).read().decode("utf-8")
-        except urllib.error.HTTPError:
-            raise
-        except urllib.error.URLError:
-            time.sleep(0.25)
-    raise TimeoutError(address)
 
 
 def assert_no_question_about_news(page):

@@ -25,7 +25,7 @@ class Screen:
     def __init__(self):
         self.shown, self.updates = [], []
 
-    def display(self, thing, display_id=False):
+    def display(self, thing, display_id=False, raw=False):
         self.shown.append(thing)
         return self if display_id else None
 
@@ -249,8 +249,9 @@ def test_the_figure_comes_first_and_then_its_sliders(screen):
         widgets.explore(draw, hidden_size=(1, 9, 2, 5), rate=(0, 1, 0.25, 1), shift=(-1.0, 1, 1, 0))
         is None
     )
-    first, box = screen.shown
+    first, script, box = screen.shown
     assert image(first)["alt"] == "Drawn with {'hidden_size': 5, 'rate': 1.0, 'shift': 0.0}."
+    assert script == {"application/javascript": widgets.NAME_THE_SLIDERS, "text/plain": ""}
     assert screen.updates == plt.get_fignums() == []
     assert [
         (type(s), s.description, s.min, s.max, s.step, s.value, s.continuous_update)
@@ -264,7 +265,7 @@ def test_the_figure_comes_first_and_then_its_sliders(screen):
 
 def test_a_slider_draws_anew_with_what_all_of_them_say(screen):
     widgets.explore(draw, size=(1, 9, 1, 5), rate=(0.0, 1.0, 0.25, 0.5))
-    size, rate = screen.shown[1].children
+    size, rate = screen.shown[2].children
     for slider, value in (
         (size, 7),
         (rate, 0.25),
@@ -277,12 +278,12 @@ def test_a_slider_draws_anew_with_what_all_of_them_say(screen):
         for size, rate in ((7, 0.5), (7, 0.25), (9, 0.25))
     ]
     assert [image(update)["alt"] for update in screen.updates] == drawn
-    assert len(screen.shown) == 2 and plt.get_fignums() == []
+    assert len(screen.shown) == 3 and plt.get_fignums() == []
 
 
 def test_a_text_box_draws_anew_as_one_types(screen):
     widgets.explore(draw, first_word="The <b>", size=(1, 9, 1, 5), rest="")
-    first, box = screen.shown
+    first, _, box = screen.shown
     assert image(first)["alt"] == "Drawn with {'first_word': 'The <b>', 'size': 5, 'rest': ''}."
     word, size, rest = box.children
     assert [type(dial) for dial in box.children] == [
@@ -354,12 +355,13 @@ def test_a_notebook_keeps_the_picture_and_a_kernel_changes_it(cells, size, tmp_p
     NotebookClient(
         notebook, kernel_name="python3", timeout=60, resources={"metadata": {"path": str(tmp_path)}}
     ).execute()
-    assert outputs.WIDGET in notebook.cells[1].outputs[1].data
-    first, box = (
+    assert outputs.WIDGET in notebook.cells[1].outputs[2].data
+    first, script, box = (
         outputs.normalise(notebook).cells[1].outputs
     )  # one picture and the sliders, no second picture
     assert first.data["text/html"].startswith(
         f'<img alt="{size} inches &quot;wide&quot;" src="data:image/png;base64,'
     )
+    assert script.data["application/javascript"] == widgets.NAME_THE_SLIDERS
     assert list(box.data) == ["text/plain"] and box.data["text/plain"].startswith("VBox(")
     assert all(cell.outputs == [] for cell in notebook.cells[2:])

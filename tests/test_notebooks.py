@@ -188,6 +188,7 @@ BREACHES = [
     (rules.describes_its_pictures, shows(text_html="<svg></svg>")),
     (rules.describes_its_pictures, write("![](picture.png)")),
     (rules.describes_its_pictures, write("<img src='picture.png'>")),
+    (rules.headings_go_down_one_by_one, write("#### Too small")),
     (rules.is_plain_python, append("%matplotlib inline")),
     (rules.is_plain_python, append("!ls")),
     (rules.is_plain_python, append("x = 1;")),

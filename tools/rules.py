@@ -7,6 +7,7 @@ complaints, empty if all is well. CONTRIBUTING.md lists those that an author mee
 import ast
 import copy
 import io
+import itertools
 import re
 import sys
 import tokenize
@@ -280,6 +281,19 @@ def headings(notebook):
     ]
 
 
+def headings_go_down_one_by_one(notebook):
+    """Below a heading stands one of its size or a size smaller: screen readers skip along them."""
+    found = headings(notebook)
+    levels = [len(line.partition(" ")[0]) for line in found]
+    return [
+        f"{line!r} follows {before!r}: a size is left out"
+        for (before, line), (last, level) in zip(
+            itertools.pairwise(found), itertools.pairwise(levels), strict=True
+        )
+        if level > last + 1
+    ]
+
+
 def is_titled_after_its_file(notebook, path):
     """NN_verb_and_more.ipynb has the title "# Verb and more", and no other of that size."""
     if not re.fullmatch(r"\d\d_[a-z0-9]+(_[a-z0-9]+)+\.ipynb", path.name):
@@ -346,6 +360,7 @@ RULES = [
     has_no_stray_errors,
     has_no_noise,
     describes_its_pictures,
+    headings_go_down_one_by_one,
     is_plain_python,
     tags_what_changes,
     asserts_what_it_checks,

@@ -142,7 +142,8 @@ def says_something(output):
     if output.output_type == "stream":
         output.text = re.sub(r"(?m)^.*\d%\|.*\|.*\n?", "", output.text)
         return bool(output.text.strip())
-    return output.output_type == "error" or set(output.data) != {"text/plain"}
+    silent = {"text/plain", "application/javascript"}  # the script names sliders
+    return output.output_type == "error" or not set(output.data) <= silent
 
 
 def relink(source, address):
