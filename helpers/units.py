@@ -159,6 +159,11 @@ def hold(model, units, hidden=0.0, cell=0.0):
     -------
     CharLSTM
 
+    Raises
+    ------
+    ValueError
+        If the model has no such unit.
+
     Examples
     --------
     >>> model = CharLSTM.load("dracula_256")
@@ -166,9 +171,12 @@ def hold(model, units, hidden=0.0, cell=0.0):
     >>> hidden[0, 3].item(), cell[0, 3].item()
     (0.0, 2.0)
     """
+    units = np.asarray(units)
+    if not units.size or not (0 <= units.min() and units.max() < model.cell.hidden_size):
+        raise ValueError(f"Units are numbered from 0 to {model.cell.hidden_size - 1}; got {units}.")
     held = copy.copy(model)
     held.cell = _HeldCell(*model.cell.weights)
-    held.cell.units = np.asarray(units)
+    held.cell.units = units
     held.cell.held = {"hidden": hidden, "cell": cell}
     return held
 

@@ -128,6 +128,12 @@ def test_holding_leaves_the_model_itself_alone():
     np.testing.assert_array_equal(surprise(model, [text]), before)
 
 
+@pytest.mark.parametrize("units", [[5], [-1], []])
+def test_a_unit_that_does_not_exist_is_refused(units):
+    with pytest.raises(ValueError, match="from 0 to 4"):
+        hold(small(), units)
+
+
 def test_a_held_unit_holds_while_text_is_written():
     model = small()
     model.dense_kernel[:], model.dense_bias[:] = 0, 0
