@@ -211,7 +211,8 @@ def unrolled_chain(ax, words, answer, arriving=None):
     answer : str
         What it should say after the last word.
     arriving : sequence of float, optional
-        For each step, the share of the gradient that arrives there: the width of a line.
+        For each step, the share of the gradient that arrives there, drawn as an arrow back to it,
+        which is thinner by the same amount for each factor of ten.
 
     Returns
     -------
@@ -227,14 +228,14 @@ def unrolled_chain(ax, words, answer, arriving=None):
             ax.annotate("", (t + 0.75, 0), (t + 0.25, 0), arrowprops=thin)
         if arriving is not None:
             if t < last:
-                width = {"linewidth": max(9 * arriving[t], 0.4), "arrowstyle": "-"}
-                line = {**width, "color": PALETTE[1]}
-                ax.annotate("", (t, 0.55), (t + 1, 0.55), arrowprops=line)
+                width = max(8 + 2.5 * np.log10(max(arriving[t], 1e-9)), 1)
+                back = {**thin, "linewidth": width, "color": PALETTE[1], "shrinkA": 0, "shrinkB": 0}
+                ax.annotate("", (t + 0.1, 0.6), (t + 0.9, 0.6), arrowprops=back)
             font = {"ha": "center", "va": "bottom", "color": PALETTE[1], "fontsize": 12}
-            ax.text(t, 0.75, f"{arriving[t]:.1g}", **font)
+            ax.text(t, 0.85, f"{arriving[t]:.1g}", **font)
     ax.annotate("", (last + 0.8, 0), (last + 0.25, 0), arrowprops=thin)
     ax.text(last + 0.85, 0, answer, ha="left", va="center", color=PALETTE[0], weight="bold")
-    ax.set(xlim=(-0.5, last + 2), ylim=(-1.6, 1.3 if arriving is not None else 0.5))
+    ax.set(xlim=(-0.5, last + 2), ylim=(-1.6, 1.5 if arriving is not None else 0.5))
     ax.axis("off")
     return ax
 
@@ -281,8 +282,10 @@ def heat_map(ax, values, rows, columns, label, limits=(-1, 1)):
     return ax
 
 
-def lstm_cell(ax, trace, time, unit):
+def lstm_cell(ax, trace, time, unit, reads=""):
     """Draw one unit of an LSTM cell at one step, with arrows as wide as the values they carry.
+
+    The plan is that of Olah, "Understanding LSTM networks" (2015); the numbers are measured.
 
     Parameters
     ----------
@@ -291,6 +294,8 @@ def lstm_cell(ax, trace, time, unit):
         From `LSTMCell.forward`.
     time, unit : int
         Which step and which hidden unit, of the first sequence of the batch.
+    reads : str
+        What it reads at this step, for the label of the input.
 
     Returns
     -------
@@ -309,19 +314,27 @@ def lstm_cell(ax, trace, time, unit):
         ax.annotate("", end, start, arrowprops={**arrow, "linewidth": width})
         ax.text(*at, f"{text}\n{value:+.2f}", **CENTRED, color=color, fontsize=13)
 
-    flow(before, (0.0, 3), (1.75, 3), "$c_{t-1}$", (0.6, 3.7))
-    flow(f * before, (2.25, 3), (4.75, 3), "kept: $f c_{t-1}$", (3.5, 3.7))
-    flow(c, (5.25, 3), (9.4, 3), "$c_t$", (8.6, 3.7))
-    flow(f, (2, 0.8), (2, 2.7), "forget $f$", (2, 0.2))
-    flow(i, (4.0, 0.8), (4.8, 1.35), "input $i$", (3.8, 0.2))
-    flow(g, (6.0, 0.8), (5.2, 1.35), "candidate $g$", (6.0, 0.2))
-    flow(i * g, (5, 1.75), (5, 2.7), "new: $i g$", (5.75, 2.3))
-    flow(float(np.tanh(c)), (7.5, 3), (7.5, 1.85), r"$\tanh c_t$", (8.3, 2.35))
-    flow(o, (7.9, 0.8), (7.55, 1.35), "output $o$", (8.3, 0.2))
-    flow(h, (7.75, 1.6), (9.4, 1.6), "$h_t$", (9.0, 1.1))
-    circle = {**BOX, "boxstyle": "circle,pad=0.25"}
-    for x, y, sign in ((2, 3, r"\times"), (5, 3, "+"), (5, 1.55, r"\times"), (7.5, 1.6, r"\times")):
+    thin = {"colors": "black", "linewidth": 1.5, "zorder": 0}
+    ax.hlines(-0.3, -0.2, 7.4, **thin)
+    ax.vlines((0.8, 1.8, 3.8, 5.8, 7.4), (-1.0, *[-0.3] * 4), (-0.3, *[0.5] * 4), **thin)
+    ax.text(-0.3, 0.05, "all of $h_{t-1}$", ha="left", va="center", fontsize=13)
+    ax.text(0.95, -0.85, f"$x_t$  {reads}", ha="left", va="center", fontsize=13)
+    flow(before, (-0.2, 3), (1.55, 3), "$c_{t-1}$", (0.6, 3.65))
+    flow(f * before, (2.05, 3), (4.55, 3), "kept: $f c_{t-1}$", (3.3, 3.65))
+    flow(c, (5.05, 3), (9.6, 3), "$c_t$", (7.0, 3.65))
+    flow(f, (1.8, 0.85), (1.8, 2.7), "forget $f$", (1.05, 1.7))
+    flow(i, (3.8, 0.85), (4.6, 1.4), "input $i$", (3.5, 1.55))
+    flow(g, (5.8, 0.85), (5.0, 1.4), "candidate $g$", (6.1, 1.55))
+    flow(i * g, (4.8, 1.8), (4.8, 2.7), "new: $i g$", (5.55, 2.35))
+    flow(float(np.tanh(c)), (8.2, 3), (8.2, 1.9), r"$\tanh c_t$", (8.95, 2.4))
+    flow(o, (7.4, 0.85), (8.05, 1.4), "output $o$", (8.4, 0.6))
+    flow(h, (8.4, 1.6), (9.6, 1.6), "$h_t$", (9.35, 1.05))
+    for x, sign in ((1.8, r"\sigma"), (3.8, r"\sigma"), (5.8, r"\tanh"), (7.4, r"\sigma")):
+        ax.text(x, 0.6, f"${sign}$", **CENTRED, fontsize=15, bbox={**BOX, "facecolor": "#F7E3B5"})
+    circle = {**BOX, "boxstyle": "circle,pad=0.2"}
+    signs = ((1.8, 3, r"\times"), (4.8, 3, "+"), (4.8, 1.55, r"\times"), (8.2, 1.6, r"\times"))
+    for x, y, sign in signs:
         ax.text(x, y, f"${sign}$", **CENTRED, fontsize=15, bbox=circle)
-    ax.set(xlim=(-0.2, 9.8), ylim=(-0.2, 4.2))
+    ax.set(xlim=(-0.4, 9.9), ylim=(-1.2, 4.1))
     ax.axis("off")
     return ax

@@ -159,17 +159,16 @@ def test_a_chain_shows_words_states_and_answer_in_order(ax, words):
     plots.picture(ax.figure, "The chain can be drawn.")
 
 
-def test_arrows_back_are_as_wide_as_what_arrives(ax):
-    plots.unrolled_chain(ax, list("abcde"), answer="?", arriving=[1e-6, 0.1, 0.2, 0.6, 1.0])
+def test_arrows_lead_back_and_thin_by_the_same_amount_for_each_factor_of_ten(ax):
+    plots.unrolled_chain(ax, list("abcde"), answer="?", arriving=[1e-6, 1e-2, 0.1, 1.0, 1.0])
     widths = arrows(ax, ORANGE)
-    assert (
-        len(widths) == 4
-        and widths[3] == pytest.approx(3 * widths[2]) == pytest.approx(6 * widths[1])
-        and 0 < widths[0] < widths[1]
-    )
+    assert len(widths) == 4 and widths[3] - widths[2] == pytest.approx(widths[2] - widths[1])
+    assert 0 < widths[0] < widths[1]
+    back = [text for text in ax.texts if not text.get_text() and text.xy[1] == 0.6]
+    assert len(back) == 4 and all(text.xy[0] < text.xyann[0] for text in back)
     shares = [text for text in ax.texts if same_color(text.get_color(), ORANGE)]
     assert [(share.get_position()[0], share.get_text()) for share in shares] == list(
-        enumerate(["1e-06", "0.1", "0.2", "0.6", "1"])
+        enumerate(["1e-06", "0.01", "0.1", "1", "1"])
     )
 
 
