@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 
 from helpers.cells import finite_differences
-from helpers.sampling import CharLSTM, code_lengths, generate, surprise
+from helpers.sampling import CharLSTM, CharRNN, code_lengths, generate, surprise
 from helpers.text import Vocabulary
 from helpers.units import (
-    CharRNN,
     auc,
     hold,
     influence,
