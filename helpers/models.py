@@ -10,27 +10,35 @@ from helpers.text import Vocabulary
 
 
 def build_char_model(
-    vocab_size, hidden_size=256, embedding_size=32, dropout=0.0, seed=0, fast=False
+    vocab_size, hidden_size=256, embedding_size=32, dropout=0.0, seed=0, fast=False, cell="lstm"
 ):
     """Build a model that reads characters and predicts, after each, the next one.
 
-    The state is an input and an output: `logits, *state = model([tokens, *state])`.
+    The state is an input and an output: `logits, *state = model([tokens, *state])`. It is
+    hidden and cell state, or with a plain cell the hidden state alone.
 
     Parameters
     ----------
     vocab_size, hidden_size, embedding_size : int
     dropout : float
-        Share of the LSTM's outputs that is dropped in training, from 0 to less than 1.
+        Share of the recurrent layer's outputs that is dropped in training, from 0 to less than 1.
     seed : int
         Fixes the initial weights and the dropout masks.
     fast : bool
         Train with `helpers.fast_lstm`, which multiplies in bfloat16: for long runs.
+    cell : {"lstm", "rnn"}
+        The LSTM, or the plain recurrent cell (`keras.layers.SimpleRNN`).
 
     Returns
     -------
     keras.Model
-        From tokens `(batch, time)` and hidden and cell state, both `(batch, hidden_size)`,
-        to logits `(batch, time, vocab_size)` and the new states.
+        From tokens `(batch, time)` and the state, one or two arrays `(batch, hidden_size)`,
+        to logits `(batch, time, vocab_size)` and the new state.
+
+    Raises
+    ------
+    ValueError
+        If there is no such cell, or no fast one.
 
     Examples
     --------
@@ -40,15 +48,19 @@ def build_char_model(
     (TensorShape([2, 5, 10]), [TensorShape([2, 8]), TensorShape([2, 8])])
     """
     layers, initializers = keras.layers, keras.initializers
-    lstm = functools.partial(layers.LSTM, return_sequences=True, return_state=True)
+    if cell not in ("lstm", "rnn") or (fast and cell != "lstm"):
+        raise ValueError(f"There is no {'fast ' * fast}cell {cell!r}.")
+    layer = {"lstm": layers.LSTM, "rnn": layers.SimpleRNN}[cell]
+    recurrent = functools.partial(layer, return_sequences=True, return_state=True)
     if fast:
-        from helpers.fast_lstm import FastLSTM as lstm  # here, as no lesson needs it
+        from helpers.fast_lstm import FastLSTM as recurrent  # here, as no lesson needs it
     tokens = keras.Input((None,), dtype="int32", name="tokens")
-    state = [keras.Input((hidden_size,), name=name) for name in ("hidden", "cell")]
+    names = {"lstm": ("hidden", "cell"), "rnn": ("hidden",)}[cell]
+    state = [keras.Input((hidden_size,), name=name) for name in names]
     # Keras starts an embedding within 0.05 of zero, and training first has to make it larger.
     wide = initializers.RandomNormal(stddev=1.0, seed=seed)
     x = layers.Embedding(vocab_size, embedding_size, embeddings_initializer=wide)(tokens)
-    x, *new_state = lstm(
+    x, *new_state = recurrent(
         hidden_size,
         kernel_initializer=initializers.GlorotUniform(seed=seed + 1),
         recurrent_initializer=initializers.Orthogonal(seed=seed + 2),
@@ -61,7 +73,7 @@ def build_char_model(
 
 
 def zero_state(model, batch_size):
-    """Return the state before anything was read: two arrays `(batch_size, hidden_size)`."""
+    """Return the state before anything was read: a list of arrays `(batch_size, hidden_size)`."""
     return [np.zeros((batch_size, state.shape[1]), np.float32) for state in model.inputs[1:]]
 
 
@@ -69,13 +81,16 @@ def describe(model):
     """Return the options with which `build_char_model` built a model, read off the model itself."""
     embedding = next(each for each in model.layers if isinstance(each, keras.layers.Embedding))
     dropout = [each.rate for each in model.layers if isinstance(each, keras.layers.Dropout)]
-    lstm = next(each for each in model.layers if isinstance(each, keras.layers.LSTM))
+    kinds = (keras.layers.LSTM, keras.layers.SimpleRNN)
+    recurrent = next(each for each in model.layers if isinstance(each, kinds))
+    plain = isinstance(recurrent, keras.layers.SimpleRNN)
     return {
         "hidden_size": model.inputs[1].shape[1],
         "embedding_size": embedding.output_dim,
         "dropout": dropout[0] if dropout else 0.0,
         "seed": embedding.embeddings_initializer.seed,
-        "fast": type(lstm) is not keras.layers.LSTM,
+        "fast": type(recurrent) not in kinds,
+        "cell": "rnn" if plain else "lstm",
     }
 
 
@@ -109,13 +124,13 @@ def adapt(model, vocab, text, **changes):
     """
     unknown = sorted(set(text) - set(vocab.characters))
     vocab = Vocabulary(vocab.characters + "".join(unknown))
-    embedding, *lstm, kernel, bias = model.get_weights()
+    embedding, *recurrent, kernel, bias = model.get_weights()
     adapted = build_char_model(len(vocab), **describe(model) | changes)
     rows = adapted.get_weights()[0][len(bias) :]  # as a new model has them
     columns = np.zeros((len(kernel), len(unknown)), kernel.dtype)
     unlikely = np.full(len(unknown), bias.min(), bias.dtype)
     dense = [np.hstack([kernel, columns]), np.concatenate([bias, unlikely])]
-    adapted.set_weights([np.concatenate([embedding, rows]), *lstm, *dense])
+    adapted.set_weights([np.concatenate([embedding, rows]), *recurrent, *dense])
     return adapted, vocab
 
 
@@ -152,7 +167,7 @@ def load_model(folder):
     """
     config, weights = read_model(folder)
     vocab = Vocabulary(config["characters"])
-    options = ("hidden_size", "embedding_size", "dropout", "seed")
+    options = ("hidden_size", "embedding_size", "dropout", "seed", "cell")
     model = build_char_model(len(vocab), **{key: config[key] for key in options if key in config})
     model.set_weights(list(weights.values()))
     return model, vocab

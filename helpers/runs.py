@@ -193,8 +193,8 @@ class Run:
     ----------
     optimizer : keras.optimizers.Adam
         With clipping by the global norm.
-    state : list of two arrays, shape (batch_size, hidden_size)
-        Hidden and cell state, carried into the next batch.
+    state : list of arrays, shape (batch_size, hidden_size)
+        Hidden state, and an LSTM's cell state, carried into the next batch.
     history : History
     best_weights : list of ndarray
         At the best evaluation, with `keep_best`.

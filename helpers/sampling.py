@@ -9,7 +9,7 @@ import time
 
 import numpy as np
 
-from helpers.cells import LSTMCell, softmax
+from helpers.cells import LSTMCell, RNNCell, softmax
 from helpers.storage import read_model
 from helpers.text import Vocabulary
 
@@ -21,7 +21,7 @@ class CharLSTM:
     ----------
     vocab : Vocabulary
     weights : sequence of ndarray
-        In Keras's order: embedding; kernel, recurrent kernel and bias of the LSTM; kernel and bias
+        In Keras's order: embedding; kernel, recurrent kernel and bias of the cell; kernel and bias
         of the output.
 
     Examples
@@ -42,14 +42,23 @@ class CharLSTM:
 
     @classmethod
     def load(cls, folder):
-        """Load a model by its folder or its name; see `helpers.storage.read_model`."""
+        """Load a model by its folder or its name; see `helpers.storage.read_model`.
+
+        A plain recurrent network comes as a `CharRNN`.
+        """
         config, weights = read_model(folder)
-        return cls(Vocabulary(config["characters"]), list(weights.values()))
+        return cls._of(Vocabulary(config["characters"]), list(weights.values()))
 
     @classmethod
     def from_keras(cls, model, vocab):
         """Copy the weights of a model from `helpers.models.build_char_model`."""
-        return cls(vocab, model.get_weights())
+        return cls._of(vocab, model.get_weights())
+
+    @classmethod
+    def _of(cls, vocab, weights):
+        """Return a model with the cell that the weights are of: a plain one has a square kernel."""
+        rows, columns = weights[2].shape
+        return (CharRNN if rows == columns else cls)(vocab, weights)
 
     def zero_state(self, batch_size=1):
         """Return the state before anything was read: hidden and cell, (batch_size, hidden_size)."""
@@ -89,6 +98,19 @@ class CharLSTM:
         for index in self.vocab.encode(text):
             logits, state = self.step(np.array([index]), state)
         return logits, state
+
+
+class CharRNN(CharLSTM):
+    """A character model with a plain recurrent cell: its state is the hidden state alone.
+
+    Examples
+    --------
+    >>> (hidden,) = CharRNN.load("rnn_243").zero_state()
+    >>> hidden.shape
+    (1, 243)
+    """
+
+    kind = RNNCell
 
 
 def probabilities(logits, temperature=1.0, top_k=None, top_p=None):

@@ -21,6 +21,7 @@ import numpy as np
 
 from helpers import MODELS
 
+GATES = {"lstm": 4, "rnn": 1}  # blocks of weights in a layer, by kind of cell
 LARGEST_SIZE = 65_536  # units of a layer; beyond any model of this course
 LARGEST_CARD = 1_000_000  # bytes of JSON
 ABANDONED = 60  # seconds since the last write after which a temporary file is a leftover
@@ -190,6 +191,8 @@ def check_config(config):
         raise ValueError(f"dropout should be from 0 to less than 1, not {str(dropout)[:20]}")
     if type(seed) is not int or not 0 <= seed < 2**63:
         raise ValueError(f"seed should be a whole number, 0 or more, not {str(seed)[:20]}")
+    if config.get("cell", "lstm") not in list(GATES):
+        raise ValueError(f"cell should be 'lstm' or 'rnn', not {str(config['cell'])[:20]!r}")
     return config
 
 
@@ -197,11 +200,13 @@ def weight_shapes(config):
     """Return the shape of every weight of the model that `config` describes, in Keras's order."""
     vocab_size = len(config["characters"])
     hidden_size, embedding_size = config["hidden_size"], config["embedding_size"]
+    cell = config.get("cell", "lstm")
+    width = GATES[cell] * hidden_size
     return {
         "embedding": (vocab_size, embedding_size),
-        "lstm.kernel": (embedding_size, 4 * hidden_size),
-        "lstm.recurrent_kernel": (hidden_size, 4 * hidden_size),
-        "lstm.bias": (4 * hidden_size,),
+        f"{cell}.kernel": (embedding_size, width),
+        f"{cell}.recurrent_kernel": (hidden_size, width),
+        f"{cell}.bias": (width,),
         "dense.kernel": (hidden_size, vocab_size),
         "dense.bias": (vocab_size,),
     }
@@ -234,7 +239,8 @@ def read_model(folder):
     Returns
     -------
     config : dict
-        `characters`, `hidden_size`, `embedding_size`, and what else the card says.
+        `characters`, `hidden_size`, `embedding_size`, and what else the card says. Without `cell`,
+        which may be "rnn", it is an LSTM.
     weights : dict of ndarray, float32
         By name, in Keras's order.
 

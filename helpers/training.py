@@ -200,6 +200,7 @@ def _parser():
     )
     parser.add_argument("--hidden-size", type=int, help=f"(default: {LONG_RUN['hidden_size']})")
     parser.add_argument("--embedding-size", type=int, help="(default: 32)")
+    parser.add_argument("--cell", choices=("lstm", "rnn"), help="(default: lstm)")
     parser.add_argument("--dropout", type=float, default=LONG_RUN["dropout"])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--fast", action="store_true", help="multiply matrices in bfloat16")
@@ -220,10 +221,11 @@ def _parser():
 def main(arguments=None):
     """Train from the command line; a run found in the folder is resumed."""
     args = _parser().parse_args(arguments)
-    sizes = {name: getattr(args, name) for name in ("hidden_size", "embedding_size")}
+    sizes = {name: getattr(args, name) for name in ("hidden_size", "embedding_size", "cell")}
     sizes = {name: size for name, size in sizes.items() if size is not None}
     if args.start_from and sizes:
-        raise ValueError(f"--start-from brings its own sizes: leave out {', '.join(sizes)}.")
+        asked = ", ".join(sizes)
+        raise ValueError(f"--start-from brings its own cell and sizes: leave out {asked}.")
     recipe = Recipe(**{option.name: getattr(args, option.name) for option in fields(Recipe)})
     train, held_out = load_split(args.corpus)
     characters = train + held_out

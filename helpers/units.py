@@ -4,8 +4,8 @@ import copy
 
 import numpy as np
 
-from helpers.cells import LSTMCell, RNNCell, softmax
-from helpers.sampling import CharLSTM, code_lengths
+from helpers.cells import LSTMCell, softmax
+from helpers.sampling import code_lengths
 
 
 def spread_streams(length, streams, seq_len):
@@ -55,6 +55,7 @@ def record(model, ids, names=("cell",), warm_up=0):
 
     Examples
     --------
+    >>> from helpers.sampling import CharLSTM
     >>> model = CharLSTM.load("dracula_256")
     >>> (cell,) = record(model, model.vocab.encode("We went on")[None], warm_up=2)
     >>> cell.shape
@@ -159,24 +160,27 @@ def hold(model, units, hidden=0.0, cell=0.0):
     -------
     CharLSTM
 
+    Raises
+    ------
+    ValueError
+        If the model has no such unit.
+
     Examples
     --------
+    >>> from helpers.sampling import CharLSTM
     >>> model = CharLSTM.load("dracula_256")
     >>> _, (hidden, cell) = hold(model, [3], cell=2.0).read("The ")
     >>> hidden[0, 3].item(), cell[0, 3].item()
     (0.0, 2.0)
     """
+    units = np.asarray(units)
+    if not units.size or not (0 <= units.min() and units.max() < model.cell.hidden_size):
+        raise ValueError(f"Units are numbered from 0 to {model.cell.hidden_size - 1}; got {units}.")
     held = copy.copy(model)
     held.cell = _HeldCell(*model.cell.weights)
-    held.cell.units = np.asarray(units)
+    held.cell.units = units
     held.cell.held = {"hidden": hidden, "cell": cell}
     return held
-
-
-class CharRNN(CharLSTM):
-    """A character model with a plain recurrent cell in place of the LSTM; everything else alike."""
-
-    kind = RNNCell
 
 
 def influence(model, ids):
@@ -196,6 +200,7 @@ def influence(model, ids):
 
     Examples
     --------
+    >>> from helpers.sampling import CharLSTM
     >>> model = CharLSTM.load("dracula_256")
     >>> influence(model, model.vocab.encode("Van Helsing")[None]).shape
     (1, 10)
@@ -233,6 +238,7 @@ def swap_influence(model, ids, distances, rng):
 
     Examples
     --------
+    >>> from helpers.sampling import CharLSTM
     >>> model = CharLSTM.load("dracula_256")
     >>> ids = model.vocab.encode("We were in the castle of the Count")[None]
     >>> near, far = swap_influence(model, ids, [1, 30], np.random.default_rng(0))[:, 0]

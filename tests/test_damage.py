@@ -171,6 +171,7 @@ ABSURD = [
     *({"embedding_size": size} for size in (65_537, -1, False, 3.0, "3", None)),
     *({"dropout": share} for share in (1.5, 1, -0.1, float("nan"), float("inf"), "0.1", True)),
     *({"seed": seed} for seed in (-1, 2**63, 10**400, 1.0, "0", None)),
+    *({"cell": cell} for cell in ("gru", "LSTM", "", None, 1, True, ["rnn"], {}, "rnn" * 999)),
     *({"characters": text} for text in ("", "aab", None, ["a", "b", "c"], 3)),
 ]
 
@@ -203,6 +204,17 @@ def test_a_card_that_does_not_fit_the_weights_is_refused(small_model, changes):
     refused(small_model, match="should hold numbers of shape")
     with pytest.raises(ValueError, match="is damaged"):
         CharLSTM.load(small_model.folder)
+
+
+def test_a_card_of_another_cell_is_refused(small_model):
+    lstm, plain = dict(small_model.config), small_model.config | {"cell": "rnn"}
+    small_model.forge(plain, **small_model.weights(lstm))
+    refused(small_model, match="it holds .*'lstm.kernel', .*, not .*'rnn.kernel'")
+    small_model.weights = lambda: {
+        name.replace("lstm", "rnn"): np.zeros(shape) for name, shape in weight_shapes(lstm).items()
+    }
+    small_model.forge(plain)
+    refused(small_model, match=r"rnn.kernel should hold numbers of shape \(3, 2\), not \(3, 8\)")
 
 
 @pytest.mark.parametrize("unknown", [{"layers": 3_000_000}, {"layers": 10**400}, {"x": [[]] * 999}])

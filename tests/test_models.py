@@ -18,6 +18,7 @@ from helpers.storage import read_model, weight_shapes, write_model
 from helpers.text import Vocabulary
 
 VOCAB = Vocabulary('\n "abcé☾😀')
+BOTH_CELLS = pytest.mark.parametrize("cell", ["lstm", "rnn"])
 
 
 def logits(model, tokens):
@@ -27,18 +28,20 @@ def logits(model, tokens):
 # --- the model ---
 
 
+@BOTH_CELLS
 @pytest.mark.parametrize(
     "vocab_size, hidden_size, embedding_size", [(1, 1, 1), (10, 8, 4), (7, 5, 6)]
 )
-def test_parameter_count(vocab_size, hidden_size, embedding_size):
-    model = build_char_model(vocab_size, hidden_size, embedding_size)
-    lstm = 4 * hidden_size * (embedding_size + hidden_size + 1)
+def test_parameter_count(vocab_size, hidden_size, embedding_size, cell):
+    model = build_char_model(vocab_size, hidden_size, embedding_size, cell=cell)
+    recurrent = {"lstm": 4, "rnn": 1}[cell] * hidden_size * (embedding_size + hidden_size + 1)
     others = vocab_size * embedding_size + vocab_size * (hidden_size + 1)
-    assert model.count_params() == lstm + others
+    assert model.count_params() == recurrent + others
     config = {
         "characters": "x" * vocab_size,
         "hidden_size": hidden_size,
         "embedding_size": embedding_size,
+        "cell": cell,
     }
     assert [w.shape for w in model.get_weights()] == list(weight_shapes(config).values())
 
@@ -76,8 +79,15 @@ def test_loss_starts_at_the_logarithm_of_the_vocabulary():
     assert losses.mean() == pytest.approx(math.log(50), rel=0.05)
 
 
-def test_two_halves_with_the_state_carried_equal_the_whole():
-    model = build_char_model(9, hidden_size=8, embedding_size=4)
+@pytest.mark.parametrize("options", [{"cell": "gru"}, {"cell": "rnn", "fast": True}], ids=str)
+def test_a_cell_that_does_not_exist_is_refused(options):
+    with pytest.raises(ValueError, match="There is no (fast )?cell '(gru|rnn)'"):
+        build_char_model(9, hidden_size=8, **options)
+
+
+@BOTH_CELLS
+def test_two_halves_with_the_state_carried_equal_the_whole(cell):
+    model = build_char_model(9, hidden_size=8, embedding_size=4, cell=cell)
     tokens = np.random.default_rng(0).integers(0, 9, (3, 12))
 
     def read(tokens, state):
@@ -86,7 +96,7 @@ def test_two_halves_with_the_state_carried_equal_the_whole():
     whole, *end = read(tokens, zero_state(model, 3))
     first, *middle = read(tokens[:, :5], zero_state(model, 3))
     second, *end_again = read(tokens[:, 5:], middle)
-    assert [state.shape for state in end] == [(3, 8), (3, 8)]
+    assert [state.shape for state in end] == {"lstm": 2, "rnn": 1}[cell] * [(3, 8)]
     np.testing.assert_allclose(np.concatenate([first, second], axis=1), whole, atol=1e-5)
     np.testing.assert_allclose(end_again, end, atol=1e-5)
     assert abs(logits(model, tokens[:, 5:]) - second).max() > 1e-3  # the state matters
@@ -112,9 +122,10 @@ def rough_model(**options):
     return model
 
 
+@BOTH_CELLS
 @pytest.mark.parametrize("text", ["zabyé☾yz", "abc", ""])
-def test_an_adapted_model_knows_all_it_knew_and_can_read_the_new(text):
-    model = rough_model()
+def test_an_adapted_model_knows_all_it_knew_and_can_read_the_new(text, cell):
+    model = rough_model(cell=cell)
     weights, known = model.get_weights(), len(VOCAB)
     adapted, vocab = adapt(model, VOCAB, text)
     assert vocab.characters == VOCAB.characters + "".join(sorted(set(text) - set(VOCAB.characters)))
@@ -154,8 +165,9 @@ def test_an_adapted_model_is_as_the_old_one_but_for_the_changes(changes):
 # --- saved, and loaded again ---
 
 
-def test_save_and_load(tmp_path):
-    options = {"hidden_size": 8, "embedding_size": 4, "dropout": 0.25, "seed": 7}
+@BOTH_CELLS
+def test_save_and_load(tmp_path, cell):
+    options = {"hidden_size": 8, "embedding_size": 4, "dropout": 0.25, "seed": 7, "cell": cell}
     model = build_char_model(len(VOCAB), **options)
     save_model(model, VOCAB, tmp_path, note="ünïcode ☾", held_out_bits=1.5)
     again, vocab = load_model(tmp_path)

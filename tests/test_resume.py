@@ -29,6 +29,7 @@ from tests.runs import (
     assert_same_run,
     assert_same_weights,
     assert_scores_its_best,
+    bits_in_numpy,
     card_in,
     history_in,
     kill_at,
@@ -88,6 +89,19 @@ def test_resumed_after_an_interrupt_equals_uninterrupted(tmp_path, whole, stops)
 def test_a_resumed_run_drops_the_same_recurrent_weights(tmp_path, thinned):
     train(tmp_path, weight_dropout=0.3, on_step=stop_at(7))
     assert_same_run(train(tmp_path, weight_dropout=0.3), thinned)
+
+
+def test_a_plain_network_is_trained_saved_and_resumed(tmp_path):
+    plain = {"sizes": {"cell": "rnn"}, "weight_dropout": 0.3}
+    whole = train(**plain)
+    train(tmp_path, on_step=stop_at(7), **plain)
+    with pytest.raises(ValueError, match="holds a run with cell 'rnn', not 'lstm'"):
+        train(tmp_path, weight_dropout=0.3)
+    history, model = train(tmp_path, **plain)
+    assert_same_run((history, model), whole)
+    assert_same_weights(load_model(tmp_path)[0], model)
+    bits = bits_in_numpy(model, [*TRAIN, *HELD_OUT])[-len(HELD_OUT) :].mean()
+    assert history.held_out_bits == pytest.approx(bits, abs=1e-4)
 
 
 def test_an_interrupt_in_the_middle_of_a_step_waits_for_its_end(tmp_path, whole, monkeypatch):

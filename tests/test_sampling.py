@@ -13,6 +13,7 @@ import pytest
 
 from helpers.sampling import (
     CharLSTM,
+    CharRNN,
     beam_search,
     generate,
     next_char_probabilities,
@@ -24,18 +25,19 @@ from helpers.text import Vocabulary
 
 ROOT = Path(__file__).resolve().parents[1]
 LETTERS = "\n abcdeé☾"
+KINDS = {"lstm": CharLSTM, "rnn": CharRNN}
 
 
-def random_model(seed=0, folder=None, letters=LETTERS):
+def random_model(seed=0, folder=None, letters=LETTERS, cell="lstm"):
     """Make a model whose weights are not small, so that its predictions differ much."""
-    config = {"characters": letters, "hidden_size": 8, "embedding_size": 4, "dropout": 0.0}
+    config = {"characters": letters, "hidden_size": 8, "embedding_size": 4, "cell": cell}
     rng = np.random.default_rng(seed)
     weights = [
         rng.normal(size=shape).astype(np.float32) for shape in weight_shapes(config).values()
     ]
     if folder:
         write_model(folder, config, weights)
-    return CharLSTM(Vocabulary(letters), weights)
+    return KINDS[cell](Vocabulary(letters), weights)
 
 
 def forgetful_model(p):
@@ -57,15 +59,17 @@ def entropy(p):
 # --- the model ---
 
 
-def test_logits_equal_those_of_keras(tmp_path):
+@pytest.mark.parametrize("cell", list(KINDS))
+def test_logits_equal_those_of_keras(tmp_path, cell):
     from helpers.models import load_model, zero_state
 
-    model = random_model(folder=tmp_path)
+    model = random_model(folder=tmp_path, cell=cell)
     keras_model, vocab = load_model(tmp_path)
     text = np.random.default_rng(2).integers(0, len(LETTERS), (3, 80))
     expected, *expected_state = keras_model([text, *zero_state(keras_model, 3)])
     assert np.ptp(expected) > 3  # the predictions differ much
     for each in (model, CharLSTM.load(tmp_path), CharLSTM.from_keras(keras_model, vocab)):
+        assert type(each) is KINDS[cell]
         state = each.zero_state(3)
         for t in range(80):
             logits, state = each.step(text[:, t], state)
@@ -85,6 +89,19 @@ def test_generate_equals_reading_everything_again_for_each_character(tmp_path):
         again += LETTERS[np.argmax(logits[0, -1])]
     assert generate(model, "abc", length=25, temperature=0) == text[3:] == again[3:]
     assert len(set(text)) > 2
+
+
+def test_weights_of_an_lstm_are_no_plain_network(tmp_path):
+    random_model(folder=tmp_path)
+    with pytest.raises(ValueError, match="hidden size 8 with 1 gate"):
+        CharRNN.load(tmp_path)
+
+
+def test_a_plain_network_writes_one_text_or_several():
+    model = random_model(seed=2, cell="rnn")
+    alone, other = (generate(model, prompt, 30, temperature=0) for prompt in ("abc", "d"))
+    assert generate(model, ["abc", "d"], 30, temperature=0) == [alone, other]
+    assert len(set(alone)) > 2
 
 
 def test_reading_goes_on_from_a_state():

@@ -36,7 +36,14 @@ def test_a_shipped_model_is_small_has_a_card_and_writes(name):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("name", "at_most"), [("dracula", 1.72), ("dracula_256", 2.0), ("speeches", 1.634)]
+    ("name", "at_most"),
+    [
+        ("dracula", 1.72),
+        ("dracula_256", 2.0),
+        ("speeches", 1.634),
+        ("lstm_128", 2.25),
+        ("rnn_243", 2.27),
+    ],
 )  # PPMd after the same reading: 1.817, 1.635
 def test_a_shipped_model_scores_what_its_card_says(name, at_most, request):
     config = read_model(name)[0]
@@ -63,6 +70,7 @@ def test_a_shipped_model_was_made_by_the_recipe_that_makes_it_again(name):
     ]
     sizes = training._parser().parse_args([*shlex.split(STAGES[names[0]]), "--out", "any"])
     assert config["hidden_size"] == sizes.hidden_size
+    assert config.get("cell", "lstm") == (sizes.cell or "lstm")
     recipe, asked = config["recipe"], vars(arguments)
     assert recipe.get("start_from") == asked["start_from"]
     options = {option.name for option in fields(Recipe)} & set(recipe)

@@ -129,6 +129,15 @@ def test_saving_over_a_model_replaces_it(small_model):
     assert config == other and weights["lstm.bias"].shape == (12,)
 
 
+def test_a_plain_network_is_written_and_read(small_model):
+    plain = small_model.config | {"cell": "rnn"}
+    write_model(small_model.folder, plain, list(small_model.weights(plain).values()))
+    config, weights = read_model(small_model.folder)
+    shapes = {name: weights[name].shape for name in list(weights)[1:4]}
+    assert config == plain
+    assert shapes == {"rnn.kernel": (3, 2), "rnn.recurrent_kernel": (2, 2), "rnn.bias": (2,)}
+
+
 def test_weights_are_checked_before_anything_is_written(small_model):
     before, weights = small_model.path.read_bytes(), list(small_model.weights().values())
     for wrong, message in [

@@ -98,7 +98,7 @@ def test_defaults_are_those_of_the_recipe_but_for_a_long_run(tmp_path, command, 
     assert given["recipe"] == Recipe(steps=9, **of_recipe)
     of_model = {name: value for name, value in LONG_RUN.items() if name not in names}
     usual = inspect.signature(build_char_model).parameters
-    usual = {name: usual[name].default for name in ("embedding_size", "seed", "fast")}
+    usual = {name: usual[name].default for name in ("embedding_size", "seed", "fast", "cell")}
     assert describe(given["model"]) == usual | of_model
     usual = inspect.signature(fit).parameters
     for name in ("evaluations", "checkpoint_seconds", "restart"):
@@ -110,7 +110,7 @@ def test_the_other_options_reach_the_run(command, given, tmp_path):
     more = {"dropout": 0.25, "seed": 3, "fast": True}
     options = more | {"checkpoint_seconds": 7.5, "restart": True}
     assert training.main(command("run", **options)) == 0
-    assert describe(given["model"]) == SIZES | more
+    assert describe(given["model"]) == SIZES | more | {"cell": "lstm"}
     expected = {"evaluations": 2, "checkpoint_seconds": 7.5, "restart": True}
     assert {name: given[name] for name in expected} == expected
     assert str(given["folder"]) == str(tmp_path / "run")
@@ -121,6 +121,17 @@ def test_the_other_options_reach_the_run(command, given, tmp_path):
     about = {"corpus": str(tmp_path / "own.txt"), "text_sha256": sha256(TEXT)}
     about |= {"start_from": None, "judge": "held-out"}
     assert given["card"] == about
+
+
+def test_the_cell_is_chosen_or_that_of_the_model_to_start_from(command, given, tmp_path):
+    assert training.main(command("run", cell="rnn")) == 0
+    assert describe(given["model"])["cell"] == "rnn"
+    save_model(given["model"], given["vocab"], tmp_path / "first")
+    start = {"start_from": tmp_path / "first"} | dict.fromkeys(SIZES)
+    assert training.main(command("second", **start)) == 0
+    assert describe(given["model"])["cell"] == "rnn"
+    with pytest.raises(ValueError, match="brings its own cell and sizes: leave out cell"):
+        training.main(command("third", cell="rnn", **start))
 
 
 @pytest.mark.parametrize("budget", [{"epochs": 1}, {"minutes": 0.1}], ids=str)
@@ -344,7 +355,7 @@ def test_killed_and_interrupted_the_command_resumes_as_if_nothing_had_happened(
         ({"corpus": "ten.txt"}, "9 characters is too short for 2 streams of 8"),
         ({"out": "own.txt"}, "File exists"),
         ({"start_from": "nowhere"} | dict.fromkeys(SIZES), "no model in 'nowhere'"),
-        ({"start_from": "nowhere"}, "own sizes: leave out hidden_size, embedding_size"),
+        ({"start_from": "nowhere"}, "own cell and sizes: leave out hidden_size, embedding_size"),
         ({"start_from": "nowhere", "hidden_size": None}, "leave out embedding_size"),
         ({"start_from": "nowhere", "embedding_size": None}, "leave out hidden_size"),
         ({"steps": None}, "exactly one budget"),

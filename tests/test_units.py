@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 
 from helpers.cells import finite_differences
-from helpers.sampling import CharLSTM, code_lengths, generate, surprise
+from helpers.sampling import CharLSTM, CharRNN, code_lengths, generate, surprise
 from helpers.text import Vocabulary
 from helpers.units import (
-    CharRNN,
     auc,
     hold,
     influence,
@@ -126,6 +125,12 @@ def test_holding_leaves_the_model_itself_alone():
     held = hold(model, [0, 1, 2])
     assert not np.allclose(surprise(held, [text]), before)
     np.testing.assert_array_equal(surprise(model, [text]), before)
+
+
+@pytest.mark.parametrize("units", [[5], [-1], []])
+def test_a_unit_that_does_not_exist_is_refused(units):
+    with pytest.raises(ValueError, match="from 0 to 4"):
+        hold(small(), units)
 
 
 def test_a_held_unit_holds_while_text_is_written():

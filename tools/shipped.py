@@ -24,6 +24,9 @@ SHELF = (
     "--corpus shelf --fast --batch-size 64 --seq-len 64 --warmup-steps 100 --beta-2 0.99"
     " --dropout 0 --evaluations 10 --checkpoint-seconds 60"
 )
+# Notebook 08 compares these two: about equally many weights, and the same training but for the
+# peak rate, which is for each the best of four on validation text.
+PAIR = "--corpus dracula --steps 1500 --seq-len 64 --dropout 0.2 --evaluations 0"
 STAGES = {
     "shelf": f"{SHELF} --hidden-size 768 --embedding-size 64 --minutes 75 --peak-rate 6e-3",
     "shelf_again": f"{SHELF} --start-from runs/shelf --steps 6498 --peak-rate 3e-3",
@@ -38,6 +41,8 @@ STAGES = {
     " --checkpoint-seconds 60",
     "dracula_256": "--corpus dracula --hidden-size 256 --dropout 0.2 --minutes 6 --seq-len 64"
     " --peak-rate 1.2e-2",
+    "lstm_128": f"{PAIR} --hidden-size 128 --peak-rate 2.4e-2",
+    "rnn_243": f"{PAIR} --hidden-size 243 --cell rnn --peak-rate 8e-3",
 }
 
 
