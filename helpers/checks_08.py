@@ -28,7 +28,7 @@ def half_of_it(answer):
 
 @exercise(
     "08.2",
-    "In how many of a hundred pairs is unit 214 higher on the character inside? And on the other?",
+    "In how many of a hundred pairs is the unit higher on the character inside? And on the other?",
     "Turned round, every pair that was lost is won.",
 )
 def the_other_way_round(answer):
