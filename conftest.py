@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parent
 QUICK = ("00_start_here", "04_turn_text_into_tensors")  # notebooks that `make check` runs
 # With two workers, the notebooks that take longest are begun first, so that both end together.
-LONGEST = ("05_train", "07_give", "01_find", "06_write", "03_open", "02_watch", "test_")
+LONGEST = ("05_train", "07_give", "01_find", "03_open", "02_watch", "08_read", "06_write", "test_")
 NOT_COMPARED = pytest.StashKey[str]()
 RUNS = pytest.StashKey[tempfile.TemporaryDirectory]()
 
