@@ -5,7 +5,7 @@ import functools
 import numpy as np
 
 from helpers.backend import keras
-from helpers.storage import read_model, write_model
+from helpers.storage import GATES, read_model, write_model
 from helpers.text import Vocabulary
 
 
@@ -98,7 +98,9 @@ def adapt(model, vocab, text, **changes):
     """Copy a model for another text, with a vocabulary that grows by the characters it never met.
 
     A new character gets a random row of the embedding, and an output as unlikely as that of the
-    rarest character the model knows.
+    rarest character the model knows. A new unit listens to all others, and nobody listens to it
+    until training says so: the wider model predicts what the narrow one predicts (after Chen,
+    Goodfellow and Shlens, "Net2Net: accelerating learning via knowledge transfer", 2016).
 
     Parameters
     ----------
@@ -107,13 +109,18 @@ def adapt(model, vocab, text, **changes):
     vocab : Vocabulary
     text : str
     **changes
-        What else is different: `dropout`, `seed` or `fast`.
+        What else is different: `dropout`, `seed`, `fast`, or a larger `hidden_size`.
 
     Returns
     -------
     model : keras.Model
     vocab : Vocabulary
         The characters of `vocab`, then the new ones.
+
+    Raises
+    ------
+    ValueError
+        If `hidden_size` is smaller than the model's.
 
     Examples
     --------
@@ -124,14 +131,27 @@ def adapt(model, vocab, text, **changes):
     """
     unknown = sorted(set(text) - set(vocab.characters))
     vocab = Vocabulary(vocab.characters + "".join(unknown))
+    options = describe(model) | changes
+    if options["hidden_size"] < describe(model)["hidden_size"]:
+        raise ValueError("A model can be given more units, but none can be taken away.")
     embedding, *recurrent, kernel, bias = model.get_weights()
-    adapted = build_char_model(len(vocab), **describe(model) | changes)
-    rows = adapted.get_weights()[0][len(bias) :]  # as a new model has them
-    columns = np.zeros((len(kernel), len(unknown)), kernel.dtype)
-    unlikely = np.full(len(unknown), bias.min(), bias.dtype)
-    dense = [np.hstack([kernel, columns]), np.concatenate([bias, unlikely])]
-    adapted.set_weights([np.concatenate([embedding, rows]), *recurrent, *dense])
+    adapted = build_char_model(len(vocab), **options)
+    rows, *fresh, dense, _ = adapted.get_weights()  # as a new model has them
+    recurrent = [_widened(*pair, options["cell"]) for pair in zip(recurrent, fresh, strict=True)]
+    dense[:] = 0  # nobody listens to a new unit, and nothing speaks for a new character
+    dense[: len(kernel), : len(bias)] = kernel
+    bias = np.concatenate([bias, np.full(len(unknown), bias.min(), bias.dtype)])
+    embedding = np.concatenate([embedding, rows[len(embedding) :]])
+    adapted.set_weights([embedding, *recurrent, dense, bias])
     return adapted, vocab
+
+
+def _widened(old, new, cell):
+    """Return the weights `new` of a wider layer, with `old` in the place of the units it had."""
+    old, wide = (each.reshape(*each.shape[:-1], GATES[cell], -1) for each in (old, new.copy()))
+    wide[..., : old.shape[-1]] = 0  # the old units do not listen to the new ones
+    wide[tuple(slice(size) for size in old.shape)] = old
+    return wide.reshape(new.shape)
 
 
 def save_model(model, vocab, folder, dtype="float32", **card):
@@ -143,8 +163,8 @@ def save_model(model, vocab, folder, dtype="float32", **card):
         From `build_char_model`.
     vocab : Vocabulary
     folder : str or Path
-    dtype : {"float32", "float16"}
-        Half precision halves the file.
+    dtype : {"float32", "float16", "int8"}
+        Half precision halves the file, 8 bits quarter it: see `helpers.storage.write_model`.
     **card
         What else to record: data, recipe, bits per character.
     """

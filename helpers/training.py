@@ -198,7 +198,10 @@ def _parser():
     parser.add_argument(
         "--start-from", metavar="FOLDER", help="a model whose weights to begin with"
     )
-    parser.add_argument("--hidden-size", type=int, help=f"(default: {LONG_RUN['hidden_size']})")
+    parser.add_argument(
+        "--hidden-size", type=int,
+        help=f"(default: {LONG_RUN['hidden_size']}, or what the model to begin with has)",
+    )  # fmt: skip
     parser.add_argument("--embedding-size", type=int, help="(default: 32)")
     parser.add_argument("--cell", choices=("lstm", "rnn"), help="(default: lstm)")
     parser.add_argument("--dropout", type=float, default=LONG_RUN["dropout"])
@@ -223,9 +226,8 @@ def main(arguments=None):
     args = _parser().parse_args(arguments)
     sizes = {name: getattr(args, name) for name in ("hidden_size", "embedding_size", "cell")}
     sizes = {name: size for name, size in sizes.items() if size is not None}
-    if args.start_from and sizes:
-        asked = ", ".join(sizes)
-        raise ValueError(f"--start-from brings its own cell and sizes: leave out {asked}.")
+    if args.start_from and (fixed := ", ".join(set(sizes) - {"hidden_size"})):
+        raise ValueError(f"--start-from brings its own {fixed}: leave it out.")
     recipe = Recipe(**{option.name: getattr(args, option.name) for option in fields(Recipe)})
     train, held_out = load_split(args.corpus)
     characters = train + held_out
@@ -233,7 +235,7 @@ def main(arguments=None):
         train, held_out = split_tail(train)
     others = {"dropout": args.dropout, "seed": args.seed, "fast": args.fast}
     if args.start_from:
-        model, vocab = adapt(*load_model(args.start_from), characters, **others)
+        model, vocab = adapt(*load_model(args.start_from), characters, **sizes, **others)
     else:
         vocab = Vocabulary.from_text(characters)
         sizes = {"hidden_size": LONG_RUN["hidden_size"]} | sizes

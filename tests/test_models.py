@@ -14,7 +14,7 @@ import pytest
 from helpers import ROOT
 from helpers.models import adapt, build_char_model, describe, load_model, save_model, zero_state
 from helpers.sampling import CharLSTM
-from helpers.storage import read_model, weight_shapes, write_model
+from helpers.storage import read_model, weight_shapes, write_archive, write_model
 from helpers.text import Vocabulary
 
 VOCAB = Vocabulary('\n "abcé☾😀')
@@ -162,6 +162,30 @@ def test_an_adapted_model_is_as_the_old_one_but_for_the_changes(changes):
         assert np.array_equal(old, new)
 
 
+@BOTH_CELLS
+def test_a_wider_model_predicts_what_the_narrow_one_predicts(cell):
+    model = rough_model(cell=cell)
+    before = [weights.copy() for weights in model.get_weights()]
+    wide, vocab = adapt(model, VOCAB, "xyz", hidden_size=13, dropout=0.5)
+    assert describe(wide) == describe(model) | {"hidden_size": 13, "dropout": 0.5}
+    tokens = np.arange(2 * len(VOCAB)).reshape(2, -1) % len(VOCAB)
+    states = [zero_state(each, 2) for each in (model, wide)]
+    narrow = model([tokens, *states[0]])
+    said, *state = wide([tokens, *states[1]])
+    known = len(VOCAB.characters)
+    np.testing.assert_allclose(said[..., :known], narrow[0], atol=1e-5)
+    for old, new in zip(narrow[1:], state, strict=True):
+        np.testing.assert_allclose(new[:, : old.shape[1]], old, atol=1e-5)
+        assert np.abs(new[:, old.shape[1] :]).min() > 0  # the new units listen already
+    for kept, weights in zip(before, model.get_weights(), strict=True):
+        assert np.array_equal(kept, weights)
+
+
+def test_units_cannot_be_taken_away():
+    with pytest.raises(ValueError, match="none can be taken away"):
+        adapt(rough_model(), VOCAB, "abc", hidden_size=1)
+
+
 # --- saved, and loaded again ---
 
 
@@ -201,6 +225,48 @@ def test_half_precision_halves_the_file_and_stays_close(tmp_path):
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4)
     tokens = np.arange(len(VOCAB))[None]
     np.testing.assert_allclose(logits(again, tokens), logits(model, tokens), atol=0.01)
+
+
+def test_8_bits_quarter_the_file_and_stay_within_half_a_scale(tmp_path):
+    model = build_char_model(len(VOCAB), hidden_size=96)
+    weights = model.get_weights()
+    weights[2][:, 5] = 0  # a column without a scale
+    weights[2][:, 6] *= 1e-6
+    model.set_weights(weights)
+    save_model(model, VOCAB, tmp_path / "whole", note="kept")
+    save_model(model, VOCAB, tmp_path / "rounded", dtype="int8", note="kept")
+    sizes = [(tmp_path / name / "model.npz").stat().st_size for name in ("rounded", "whole")]
+    assert sizes[0] < 0.3 * sizes[1]
+    config, again = read_model(tmp_path / "rounded")
+    assert config["note"] == "kept"
+    for rounded, exact in zip(again.values(), weights, strict=True):
+        assert rounded.dtype == np.float32
+        if exact.ndim == 2:
+            assert (abs(rounded - exact) <= abs(exact).max(axis=0) / 254 * 1.001).all()
+        else:
+            np.testing.assert_allclose(rounded, exact, rtol=1e-3)
+    assert not again["lstm.recurrent_kernel"][:, 5].any()
+    assert again["lstm.recurrent_kernel"][:, 6].any()
+    loaded, _ = load_model(tmp_path / "rounded")
+    save_model(loaded, VOCAB, tmp_path / "twice", dtype="int8", note="kept")
+    for once, twice in zip(again.values(), read_model(tmp_path / "twice")[1].values(), strict=True):
+        np.testing.assert_allclose(once, twice, rtol=1e-6)
+
+
+def test_an_infinite_scale_is_damage(tmp_path):
+    model = build_char_model(len(VOCAB), hidden_size=4)
+    save_model(model, VOCAB, tmp_path, dtype="int8")
+    with np.load(tmp_path / "model.npz") as archive:
+        arrays = {name: archive[name] for name in archive.files if name != "config.json"}
+    config, _ = read_model(tmp_path)
+    for name, worse in [("dense.kernel.scale", np.inf), ("lstm.kernel.scale", np.nan)]:
+        write_archive(tmp_path / "model.npz", config, arrays | {name: arrays[name] * worse})
+        with pytest.raises(ValueError, match="not finite"):
+            read_model(tmp_path)
+    del arrays["embedding.scale"]
+    write_archive(tmp_path / "model.npz", config, arrays)
+    with pytest.raises(ValueError, match="damaged"):
+        read_model(tmp_path)
 
 
 def test_a_card_without_dropout_and_seed_will_do(small_model):

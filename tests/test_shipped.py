@@ -68,9 +68,12 @@ def test_a_shipped_model_was_made_by_the_recipe_that_makes_it_again(name):
     assert [command[3:-2] for command in stages] == [
         shlex.split(STAGES[each]) for each in names[:-1]
     ]
-    sizes = training._parser().parse_args([*shlex.split(STAGES[names[0]]), "--out", "any"])
-    assert config["hidden_size"] == sizes.hidden_size
-    assert config.get("cell", "lstm") == (sizes.cell or "lstm")
+    asked_for = [
+        training._parser().parse_args([*shlex.split(STAGES[each]), "--out", "any"])
+        for each in names
+    ]
+    assert config["hidden_size"] == [a.hidden_size for a in asked_for if a.hidden_size][-1]
+    assert config.get("cell", "lstm") == (asked_for[0].cell or "lstm")
     recipe, asked = config["recipe"], vars(arguments)
     assert recipe.get("start_from") == asked["start_from"]
     options = {option.name for option in fields(Recipe)} & set(recipe)
