@@ -130,8 +130,20 @@ def test_the_cell_is_chosen_or_that_of_the_model_to_start_from(command, given, t
     start = {"start_from": tmp_path / "first"} | dict.fromkeys(SIZES)
     assert training.main(command("second", **start)) == 0
     assert describe(given["model"])["cell"] == "rnn"
-    with pytest.raises(ValueError, match="brings its own cell and sizes: leave out cell"):
+    with pytest.raises(ValueError, match="brings its own cell: leave it out"):
         training.main(command("third", cell="rnn", **start))
+
+
+def test_a_model_to_start_from_can_be_given_more_units(command, given, tmp_path):
+    assert training.main(command("run")) == 0
+    narrow = given["model"].get_weights()
+    save_model(given["model"], given["vocab"], tmp_path / "first")
+    start = {"start_from": tmp_path / "first", "embedding_size": None}
+    assert training.main(command("second", hidden_size=11, **start)) == 0
+    assert describe(given["model"])["hidden_size"] == 11
+    assert np.array_equal(given["model"].get_weights()[-2][: len(narrow[-2])], narrow[-2])
+    with pytest.raises(ValueError, match="none can be taken away"):
+        training.main(command("third", hidden_size=7, **start))
 
 
 @pytest.mark.parametrize("budget", [{"epochs": 1}, {"minutes": 0.1}], ids=str)
