@@ -111,4 +111,4 @@ def test_a_model_is_shipped_with_its_provenance(tmp_path, monkeypatch):
     assert {"tensorflow", "tensorflow-cpu"} & set(made["packages"])
     assert before["command"].endswith("--out runs/shelf") and before["held_out_bits"] == 3.0
     for kept, weight in zip(weights.values(), trained.get_weights(), strict=True):
-        assert abs(kept - weight).max() < 2e-3
+        assert abs(kept - weight).max() <= abs(weight).max() / 200

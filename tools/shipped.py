@@ -1,6 +1,6 @@
 """Make the models that come with the course: python -m tools.shipped dracula
 
-Trains what is missing under runs/ (a killed run is resumed), keeps it in half precision under
+Trains what is missing under runs/ (a killed run is resumed), keeps it in 8 bits under
 data/models/, and writes into it how it was made. data/models/README.md tells the story.
 """
 
@@ -82,12 +82,12 @@ def told_by(stage):
 
 
 def ship(stages):
-    """Keep the model of the last stage in half precision, with the provenance of all."""
+    """Keep the model of the last stage in 8 bits, with the provenance of all."""
     *before, card = [told_by(stage) for stage in stages]
     command = card.pop("command")
     card |= {"read_before": before, "provenance": provenance(command)}
     model, vocab = load_model(ROOT / "runs" / stages[-1])
-    save_model(model, vocab, MODELS / stages[-1], dtype="float16", **card)
+    save_model(model, vocab, MODELS / stages[-1], dtype="int8", **card)
 
 
 def main(names):
