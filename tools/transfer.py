@@ -2,8 +2,9 @@
 
 The notebook trains two of its twelve networks. This runs the notebook's own cells, those that
 define how a network is trained and scored, and then trains all twelve, the smallest three times,
-with other addresses and other seeds. `--sizes 25000` measures those of one size again, and keeps
-the others; `--fast` multiplies matrices in bfloat16, which takes half the time.
+with other addresses and other seeds. `--sizes 25000` or `--ways scratch` measures those of one size
+or one way to begin again, and keeps the others; `--fast` multiplies matrices in bfloat16, which
+takes half the time.
 """
 
 import argparse
@@ -69,6 +70,7 @@ def main(arguments=None):
     """Train and score the networks, and write the table."""
     parser = argparse.ArgumentParser(prog="python -m tools.transfer", description=main.__doc__)
     parser.add_argument("--sizes", nargs="*", type=int, help="only these; the others are kept")
+    parser.add_argument("--ways", nargs="*", help="only these ways to begin; the others are kept")
     parser.add_argument("--fast", action="store_true", help="multiply matrices in bfloat16")
     options = parser.parse_args(arguments)
     cells, path = defined_by_cells(NOTEBOOK, NAMES), DATA / "transfer.json"
@@ -77,7 +79,8 @@ def main(arguments=None):
     about = provenance("python -m tools.transfer") | {
         "start_model_sha256": sha256((MODELS / "dracula_256" / "model.npz").read_bytes()),
     }
-    table = json.loads(path.read_text(encoding="utf-8")) if options.sizes else {"how": {}}
+    some = options.sizes or options.ways
+    table = json.loads(path.read_text(encoding="utf-8")) if some else {"how": {}}
     scores = table.setdefault("bits_per_char", {how: {} for how in cells["PLANS"]})
     scores["before"] = cells["both_bits"](cells["start"])
     if options.fast:  # the cells look these names up when they train
@@ -86,7 +89,7 @@ def main(arguments=None):
     for size, draws in zip(cells["SIZES"], DRAWS, strict=True):
         if options.sizes and size not in options.sizes:
             continue
-        for how in cells["PLANS"]:
+        for how in options.ways or cells["PLANS"]:
             models = (cells["train_from"](how, size, draw) for draw in range(draws))
             scores[how][str(size)] = [cells["both_bits"](model) for model in models]
         table["how"][str(size)] = {"draws": draws, "fast": options.fast, "plan": plan(cells, size)}
