@@ -1,12 +1,10 @@
 """Score a model in bits per character (built in notebook 05)."""
 
-import sys
 from functools import lru_cache
 
 import numpy as np
-from tqdm import tqdm
 
-from helpers.backend import keras, tf
+from helpers.backend import tf
 from helpers.models import zero_state
 
 
@@ -82,71 +80,3 @@ def bits_per_char(model, ids, context=(), batch_size=32, overlap=128):
         loss, *state = score(inputs, targets, scored[part], state)
         nats += float(loss)
     return float(nats / np.log(2) / scored.sum())
-
-
-def bits_while_learning(model, ids, context, rate, piece=50, progress_bar=False):
-    """Score a text as a compressor does: pay for a piece of it, learn from that piece, go on.
-
-    "Dynamic evaluation" (Mikolov et al., "Recurrent neural network based language model", 2010;
-    Krause et al., "Dynamic evaluation of neural sequence models", 2018), here by plain gradient
-    descent. Every character is paid for before anything is learned from it.
-
-    Parameters
-    ----------
-    model : keras.Model
-        From `build_char_model`; it is changed.
-    ids : ndarray of int, shape (length,)
-    context : ndarray of int
-        The characters before `ids`, at least one: read, not scored, not learned from.
-    rate : float
-        The learning rate; with 0 this is the score of a model that stands still.
-    piece : int
-        Characters that are paid for between two steps of learning.
-    progress_bar : bool
-
-    Returns
-    -------
-    float
-        Bits per character.
-
-    Raises
-    ------
-    ValueError
-        If there is nothing to score, or nothing before it.
-
-    Examples
-    --------
-    >>> from helpers.models import build_char_model
-    >>> model, ids = build_char_model(vocab_size=4, hidden_size=8), np.array([0, 1, 2, 3] * 50)
-    >>> bits_while_learning(model, ids, context=[3], rate=1.0, piece=10) < 1.9
-    True
-    """
-    if len(ids) < 1 or len(context) < 1:
-        raise ValueError(f"{len(ids)} characters after {len(context)} leave nothing to score.")
-    optimizer = keras.optimizers.SGD(rate)
-    optimizer.build(model.trainable_variables)
-    shape = tf.TensorSpec((1, None), tf.int32)
-    state = [tf.TensorSpec(each.shape, tf.float32) for each in zero_state(model, 1)]
-
-    @tf.function(input_signature=[shape, shape, state])
-    def pay_and_learn(inputs, targets, state):
-        with tf.GradientTape() as tape:
-            logits, *state = model([inputs, *state])  # as in an exam: nothing is dropped
-            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits)
-            loss = tf.reduce_mean(losses)
-        gradients = tape.gradient(loss, model.trainable_variables)
-        optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
-        return tf.reduce_sum(losses), *state
-
-    step = pay_and_learn.get_concrete_function()
-    context = np.asarray(context, np.int32)[-1000:]
-    text = np.concatenate([context[-1:], np.asarray(ids, np.int32)])[None]
-    state, nats = zero_state(model, 1), 0.0
-    if len(context) > 1:
-        _, *state = model([context[None, :-1], *state])
-    for start in tqdm(range(0, len(ids), piece), disable=not progress_bar, file=sys.stdout):
-        targets = text[:, start + 1 : start + piece + 1]
-        inputs = text[:, start : start + targets.shape[1]]
-        paid, *state = step(inputs, targets, state)
-        nats += float(paid)
-    return float(nats / np.log(2) / len(ids))

@@ -5,10 +5,8 @@ import logging
 import numpy as np
 import pytest
 
-from helpers.backend import keras
-from helpers.evaluation import bits_per_char, bits_while_learning
-from helpers.models import build_char_model, zero_state
-from helpers.training import make_train_step
+from helpers.evaluation import bits_per_char
+from helpers.models import build_char_model
 from tests.runs import bits_in_numpy, random_ids
 
 
@@ -102,44 +100,3 @@ def test_scoring_texts_of_many_lengths_brings_no_warning(fresh_warnings, caplog,
     for length in range(20, 400, 30):
         bits_per_char(model, random_ids(length))
     assert not caplog.records
-
-
-@pytest.mark.parametrize("piece", [1, 7, 50, 1000])
-def test_at_rate_zero_nothing_is_learned(model, piece):
-    ids, before = random_ids(120), random_ids(30, seed=2)
-    expected = expected_bits(model, ids, before)
-    weights = model.get_weights()
-    bits = bits_while_learning(model, ids, before, rate=0.0, piece=piece)
-    assert bits == pytest.approx(expected, abs=1e-4)
-    assert all(np.array_equal(a, b) for a, b in zip(weights, model.get_weights(), strict=True))
-
-
-def test_a_piece_is_paid_for_before_it_is_learned_from():
-    ids, before = random_ids(14), random_ids(5, seed=2)
-    learner, by_hand = random_model(), random_model()
-    together = bits_while_learning(learner, ids, before, rate=0.5, piece=7) * 14
-
-    first = bits_in_numpy(by_hand, [*before, *ids[:7]])[-7:].sum()
-    _, *state = by_hand([before[None, :-1], *zero_state(by_hand, 1)])
-    text = np.concatenate([before[-1:], ids])[None]
-    step = make_train_step(by_hand, keras.optimizers.SGD(0.5))
-    _, *state = step(text[:, :7], text[:, 1:8], state)
-    second, *_ = step(text[:, 7:14], text[:, 8:15], state)
-    assert together == pytest.approx(first + 7 * float(second) / np.log(2), abs=1e-3)
-    for a, b in zip(learner.get_weights(), by_hand.get_weights(), strict=True):
-        np.testing.assert_allclose(a, b, atol=1e-5)
-
-
-def test_while_it_is_scored_nothing_is_dropped():
-    model = build_char_model(8, hidden_size=8, dropout=0.5)
-    ids = random_ids(60)
-    expected = expected_bits(model, ids[10:], ids[:10])
-    assert bits_while_learning(model, ids[10:], ids[:10], rate=0.0) == pytest.approx(
-        expected, abs=1e-4
-    )
-
-
-@pytest.mark.parametrize("ids, context", [([], [1]), ([1], [])], ids=str)
-def test_without_a_text_or_a_character_before_it_nothing_is_scored(model, ids, context):
-    with pytest.raises(ValueError, match="leave nothing to score"):
-        bits_while_learning(model, ids, context, rate=1.0)
