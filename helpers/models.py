@@ -63,7 +63,7 @@ def build_char_model(
     x, *new_state = recurrent(
         hidden_size,
         # Glorot's rule, Keras's own, makes these weights smaller the more gates they feed.
-        kernel_initializer=initializers.RandomNormal(stddev=0.1, seed=seed + 1),
+        kernel_initializer=initializers.LecunUniform(seed=seed + 1),
         recurrent_initializer=initializers.Orthogonal(seed=seed + 2),
     )(x, initial_state=state)
     if dropout:

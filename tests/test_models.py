@@ -73,7 +73,7 @@ def test_embedding_starts_at_scale_one():
 @BOTH_CELLS
 def test_a_character_is_heard_from_the_start(cell):
     embedding, kernel, *_ = build_char_model(100, 384, 64, cell=cell).get_weights()
-    assert (embedding @ kernel).std() == pytest.approx(0.8, abs=0.05)
+    assert (embedding @ kernel).std() == pytest.approx(1, abs=0.05)
 
 
 def test_loss_starts_at_the_logarithm_of_the_vocabulary():

@@ -25,8 +25,8 @@ SHELF = (
     " --dropout 0 --evaluations 10 --checkpoint-seconds 60"
 )
 NOVEL = (
-    "--corpus dracula --fast --steps 2960 --seq-len 64 --peak-rate 1.5e-3 --beta-2 0.99"
-    " --dropout 0.35 --weight-dropout 0.2 --evaluations 0 --checkpoint-seconds 60"
+    "--corpus dracula --fast --seq-len 64 --beta-2 0.99 --dropout 0.35 --weight-dropout 0.2"
+    " --evaluations 0 --checkpoint-seconds 60"
 )
 # Notebook 08 compares these two: about equally many weights, and the same training but for the
 # peak rate, which is for each the best of four on validation text.
@@ -34,12 +34,13 @@ PAIR = "--corpus dracula --steps 1500 --seq-len 64 --dropout 0.2 --evaluations 0
 STAGES = {
     "shelf": f"{SHELF} --hidden-size 768 --embedding-size 64 --minutes 75 --peak-rate 6e-3",
     "shelf_again": f"{SHELF} --start-from runs/shelf --steps 6498 --peak-rate 3e-3",
-    "dracula_768": f"{NOVEL} --start-from runs/shelf_again",
+    "dracula_768": f"{NOVEL} --steps 2960 --peak-rate 1.5e-3 --start-from runs/shelf_again",
     # The network gets 256 more units, and goes on with the shelf.
     "shelf_wide": "--corpus shelf --start-from runs/dracula_768 --hidden-size 1024 --fast"
     " --batch-size 128 --seq-len 64 --warmup-steps 100 --beta-2 0.99 --dropout 0 --evaluations 0"
     " --checkpoint-seconds 60 --minutes 70 --peak-rate 3e-3",
-    "dracula": f"{NOVEL} --start-from runs/shelf_wide",
+    "dracula": f"{NOVEL} --steps 1480 --batch-size 64 --peak-rate 2e-3"
+    " --start-from runs/shelf_wide",
     "addresses": "--corpus addresses --start-from runs/shelf_again --fast --steps 2130"
     " --batch-size 64 --seq-len 64 --peak-rate 3e-3 --beta-2 0.99 --dropout 0.05 --evaluations 0"
     " --checkpoint-seconds 60",
