@@ -62,7 +62,7 @@ def build_char_model(
     x = layers.Embedding(vocab_size, embedding_size, embeddings_initializer=wide)(tokens)
     x, *new_state = recurrent(
         hidden_size,
-        # Glorot's rule, Keras's own, makes these weights smaller the more gates they feed.
+        # Glorot's rule, Keras's own, makes these weights smaller the more sums they feed.
         kernel_initializer=initializers.LecunUniform(seed=seed + 1),
         recurrent_initializer=initializers.Orthogonal(seed=seed + 2),
     )(x, initial_state=state)
