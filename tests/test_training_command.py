@@ -261,7 +261,7 @@ def test_a_fast_run_is_saved_as_a_model_like_any_other(command, tmp_path, capsys
 
 
 def test_the_command_keeps_the_best(command, tmp_path, capsys):
-    arguments = command("run", steps=60, peak_rate=0.1, dropout=0.0, evaluations=6, keep_best=True)
+    arguments = command("run", steps=200, peak_rate=0.1, dropout=0.0, evaluations=6, keep_best=True)
     text = "".join(np.random.default_rng(0).choice(list("abcdefgh"), 300))
     (tmp_path / "own.txt").write_text(text)
     assert training.main(arguments) == 0
@@ -325,7 +325,7 @@ def at_least(folder, steps):
 def test_killed_and_interrupted_the_command_resumes_as_if_nothing_had_happened(
     command, tmp_path, capfd
 ):
-    options, folder = {"steps": 400, "dropout": 0.3}, tmp_path / "broken"
+    options, folder = {"steps": 1500, "dropout": 0.3}, tmp_path / "broken"
     assert training.main(command("whole", **options)) == 0
     shutil.copytree(tmp_path / "whole", folder)
     start = [sys.executable, "-m", "helpers.training", *command("broken", **options)]
@@ -336,7 +336,7 @@ def test_killed_and_interrupted_the_command_resumes_as_if_nothing_had_happened(
         wait_for(killed, at_least(folder, 5))
         killed.kill()
     kept = steps_in(folder)
-    assert 5 <= kept < 400
+    assert 5 <= kept < 1500
     with subprocess.Popen(start, cwd=ROOT, stdout=subprocess.PIPE, encoding="utf-8") as interrupted:
         wait_for(interrupted, at_least(folder, kept + 5))
         interrupted.send_signal(signal.SIGINT)
@@ -347,7 +347,7 @@ def test_killed_and_interrupted_the_command_resumes_as_if_nothing_had_happened(
     captured = capfd.readouterr()
     assert captured.err == ""  # neither a traceback nor TensorFlow's greeting
     load_model(folder)
-    assert steps_in(folder) < 400
+    assert steps_in(folder) < 1500
     assert training.main(command("broken", **options)) == 0
     scores = LAST_LINE.findall(captured.out + capfd.readouterr().out)
     assert len(scores) == 2 and len(set(scores)) == 1
