@@ -8,7 +8,7 @@ from helpers.backend import keras, tf
 
 
 class FastLSTM(keras.layers.LSTM):
-    """An LSTM layer whose recurrent products are in bfloat16, and all else in float32.
+    """An LSTM layer whose products of matrices are in bfloat16, and all else in float32.
 
     Same weights and same results as `keras.layers.LSTM`, but for the rounding of those products.
     The recurrent weights' gradient is one product over all time steps (Appleyard, Kocisky and

@@ -226,7 +226,8 @@ def main(arguments=None):
     args = _parser().parse_args(arguments)
     sizes = {name: getattr(args, name) for name in ("hidden_size", "embedding_size", "cell")}
     sizes = {name: size for name, size in sizes.items() if size is not None}
-    if args.start_from and (fixed := ", ".join(set(sizes) - {"hidden_size"})):
+    fixed = " and ".join(name for name in sizes if name != "hidden_size")
+    if args.start_from and fixed:
         raise ValueError(f"--start-from brings its own {fixed}: leave it out.")
     recipe = Recipe(**{option.name: getattr(args, option.name) for option in fields(Recipe)})
     train, held_out = load_split(args.corpus)

@@ -112,4 +112,5 @@ def test_a_model_is_shipped_with_its_provenance(tmp_path, monkeypatch):
     assert {"tensorflow", "tensorflow-cpu"} & set(made["packages"])
     assert before["command"].endswith("--out runs/shelf") and before["held_out_bits"] == 3.0
     for kept, weight in zip(weights.values(), trained.get_weights(), strict=True):
-        assert abs(kept - weight).max() <= abs(weight).max() / 200
+        loudest = abs(weight).max(axis=-1, keepdims=True)  # of its row; a bias is not in 8 bits
+        assert (abs(kept - weight) <= 1.001 * loudest / (254 if weight.ndim == 2 else 2048)).all()

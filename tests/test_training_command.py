@@ -369,6 +369,7 @@ def test_killed_and_interrupted_the_command_resumes_as_if_nothing_had_happened(
         ({"start_from": "nowhere"} | dict.fromkeys(SIZES), "no model in 'nowhere'"),
         ({"start_from": "nowhere"}, "brings its own embedding_size"),
         ({"start_from": "nowhere", "embedding_size": None, "cell": "rnn"}, "brings its own cell"),
+        ({"start_from": "nowhere", "cell": "rnn"}, "its own embedding_size and cell: leave it out"),
         ({"steps": None}, "exactly one budget"),
         ({"epochs": 2}, "exactly one budget"),
         ({"minutes": 2}, "exactly one budget"),

@@ -60,3 +60,30 @@ def test_the_table_shows_what_the_notebook_says():
     for size in list(TABLE["how"])[1:]:
         tuned, frozen = (every(how, size, "dracula") for how in ("fine-tuned", "frozen"))
         assert min(tuned) > max(frozen) > scores["before"]["dracula"]
+
+
+def test_one_way_is_measured_again_and_the_others_are_kept(tmp_path, monkeypatch):
+    plans = {"scratch": [(3, 0.1)], "frozen": [(2, 0.1)]}
+    cells = {"PLANS": plans, "SIZES": [25_000], "novel_train": "Van Helsing", "start": "start"}
+    cells |= {"both_bits": lambda model: {"addresses": model}, "train_from": lambda *how: how}
+    cells |= dict.fromkeys(("adapt", "build_char_model"), str)
+    monkeypatch.setattr(transfer, "defined_by_cells", lambda notebook, names: cells)
+    monkeypatch.setattr(transfer, "DATA", tmp_path)
+    monkeypatch.setattr(transfer, "DRAWS", (3,))
+    transfer.main([])
+    path = tmp_path / "transfer.json"
+    first = json.loads(path.read_text())
+    assert [len(first["bits_per_char"][how]["25000"]) for how in plans] == [3, 3]
+    cells["train_from"] = lambda *how: "again"
+    transfer.main(["--ways", "scratch"])
+    scores = json.loads(path.read_text())["bits_per_char"]
+    assert scores["scratch"] == {"25000": [{"addresses": "again"}] * 3}
+    assert scores["frozen"] == first["bits_per_char"]["frozen"]
+    kept = path.read_bytes()
+    for wrong, message in (
+        (["--ways", "scrath"], "'scrath'"),
+        (["--ways", "frozen", "--fast"], "fast"),
+    ):
+        with pytest.raises(SystemExit, match=message):
+            transfer.main(wrong)
+    assert path.read_bytes() == kept

@@ -18,8 +18,8 @@ from helpers.storage import read_model
 
 PACKAGES = ("numpy", "keras", "tensorflow", "tensorflow-cpu")
 # Held-out text is scored once, at the end of a stage, and chose nothing, but for dracula_256: it
-# was made earlier, and scored on the way. tools/search.py has the trials. Budgets in
-# minutes are of a busy machine's clock, so a card says how many steps they came to.
+# was made earlier, and scored on the way. tools/search.py has the trials. Budgets in minutes are of
+# a busy machine's clock, so a card says how many steps they came to.
 SHELF = (
     "--corpus shelf --fast --batch-size 64 --seq-len 64 --warmup-steps 100 --beta-2 0.99"
     " --dropout 0 --evaluations 10 --checkpoint-seconds 60"

@@ -79,6 +79,8 @@ def main(arguments=None):
     about = provenance("python -m tools.transfer") | {
         "start_model_sha256": sha256((MODELS / "dracula_256" / "model.npz").read_bytes()),
     }
+    if unknown := set(options.ways or ()) - set(cells["PLANS"]):
+        raise SystemExit(f"No way to begin is called {min(unknown)!r}: {', '.join(cells['PLANS'])}")
     some = options.sizes or options.ways
     table = json.loads(path.read_text(encoding="utf-8")) if some else {"how": {}}
     scores = table.setdefault("bits_per_char", {how: {} for how in cells["PLANS"]})
@@ -89,6 +91,8 @@ def main(arguments=None):
     for size, draws in zip(cells["SIZES"], DRAWS, strict=True):
         if options.sizes and size not in options.sizes:
             continue
+        if options.ways and table["how"][str(size)]["fast"] != options.fast:
+            raise SystemExit(f"{size} was measured otherwise: with --fast all its ways, or none")
         for how in options.ways or cells["PLANS"]:
             models = (cells["train_from"](how, size, draw) for draw in range(draws))
             scores[how][str(size)] = [cells["both_bits"](model) for model in models]
