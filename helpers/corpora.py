@@ -42,8 +42,9 @@ def load_corpus(name, fallback=None, folder=TEXTS):
     ----------
     name : str or Path
         "dracula"; "speeches", the landmark addresses; "addresses", everything that presidents sent
-        or spoke to Congress in other years; "shelf", novels of Dracula's century; or the path of a
-        text file of your own, in UTF-8 or Latin-1, of which only the line ends change.
+        or spoke to Congress in other years; "shelf", novels of Dracula's century; "stoker", those
+        on it that Stoker wrote; or the path of a text file of your own, in UTF-8 or Latin-1, of
+        which only the line ends change.
     fallback : str or Path, optional
         What to read instead, after a notice nobody can miss, if Dracula is not available.
     folder : str or Path
@@ -69,8 +70,9 @@ def load_corpus(name, fallback=None, folder=TEXTS):
         return "\n\n".join(speech.text for speech in load_speeches())
     if name == "addresses":
         return _load_addresses()
-    if name == "shelf":
-        return "\n\n".join(load_novels(folder))
+    if name in ("shelf", "stoker"):
+        author = "Bram Stoker" if name == "stoker" else None
+        return "\n\n".join(load_novels(folder, author=author))
     if name == "dracula":
         try:
             return clean_dracula(read_text(find_book(name, folder)))
@@ -83,7 +85,7 @@ def load_corpus(name, fallback=None, folder=TEXTS):
             return load_corpus(fallback, folder=folder)
     if isinstance(name, Path) or Path(name).suffix or "/" in name or "\\" in name:
         return read_text(Path(name).expanduser())
-    known = ", ".join([*CORPORA, "addresses", "shelf"])
+    known = ", ".join([*CORPORA, "addresses", "shelf", "stoker"])
     raise ValueError(
         f"There is no corpus {name!r}. Known: {known}, or the path of your own text file."
     )
@@ -128,7 +130,7 @@ def _load_addresses():
     return "\n\n".join(clean_speech(text) for text in raw)
 
 
-def load_novels(folder=TEXTS, progress_bar=False):
+def load_novels(folder=TEXTS, progress_bar=False, author=None):
     """Return the novels of `data/shelf.toml`, to read before *Dracula*; download what is missing.
 
     Parameters
@@ -137,6 +139,8 @@ def load_novels(folder=TEXTS, progress_bar=False):
         Where downloaded texts are kept. What is there, and verified, is not downloaded again.
     progress_bar : bool
         Show how many are there.
+    author : str, optional
+        Only this writer's.
 
     Returns
     -------
@@ -153,12 +157,13 @@ def load_novels(folder=TEXTS, progress_bar=False):
     >>> len(load_novels())  # doctest: +SKIP
     33
     """
+    books = [book for book in SHELF if not author or book["author"] == author]
     novels = []
-    for book in tqdm(SHELF, "Shelf", unit=" novel", disable=not progress_bar):
+    for book in tqdm(books, "Shelf", unit=" novel", disable=not progress_bar):
         try:
             path = fetch([book], Path(folder), book["title"], check=None)
         except CorpusUnavailable as problem:
-            kept = f"{len(novels)} of {len(SHELF)} novels are there, and are kept: try again."
+            kept = f"{len(novels)} of {len(books)} novels are there, and are kept: try again."
             raise CorpusUnavailable(f"{problem}\n{kept}") from problem
         novels.append(clean_novel(read_text(path), book["first"], book["last"]))
     return novels
@@ -318,8 +323,8 @@ def load_split(name, fallback=None):
     """Return a corpus as two texts, one to learn from and one held out.
 
     Of the speeches whole addresses are held out (`split_speeches`), of any other text its end.
-    For the shelf, the second text is Dracula's validation part: the last tenth of what models learn
-    from, so that a long training can be watched without a look at what judges it.
+    For the novels of the shelf, the second text is Dracula's validation part: the last tenth of
+    what models learn from, so that a long training can be watched without a look at what judges it.
 
     Parameters
     ----------
@@ -333,7 +338,7 @@ def load_split(name, fallback=None):
     Raises
     ------
     CorpusUnavailable, FileNotFoundError, ValueError
-        As `load_corpus` and `split_tail`. The shelf needs Dracula, too.
+        As `load_corpus` and `split_tail`. The novels need Dracula, too.
 
     Examples
     --------
@@ -342,7 +347,7 @@ def load_split(name, fallback=None):
     'Gentlemen of the Cong'
     """
     text = load_corpus(name, fallback)
-    if name == "shelf":
+    if name in ("shelf", "stoker"):
         return text, split_tail(split_tail(load_corpus("dracula"))[0])[1]
     if "speeches" not in (name, fallback) or text != load_corpus("speeches"):
         return split_tail(text)

@@ -188,7 +188,7 @@ def _parser():
     parser = argparse.ArgumentParser(prog="python -m helpers.training", description=main.__doc__)
     parser.add_argument(
         "--corpus", default="dracula",
-        help="dracula, speeches, addresses, shelf, or the path of a text file",
+        help="dracula, speeches, addresses, shelf, stoker, or the path of a text file",
     )  # fmt: skip
     parser.add_argument(
         "--validate", action="store_true",
@@ -241,7 +241,7 @@ def main(arguments=None):
         vocab = Vocabulary.from_text(characters)
         sizes = {"hidden_size": LONG_RUN["hidden_size"]} | sizes
         model = build_char_model(len(vocab), **sizes, **others)
-    judged_by = "validation" if args.validate or args.corpus == "shelf" else "held-out"
+    judged_by = "validation" if args.validate or args.corpus in ("shelf", "stoker") else "held-out"
     card = {"corpus": args.corpus, "text_sha256": sha256(train + held_out), "judge": judged_by}
     history = fit(
         model,
