@@ -49,7 +49,7 @@ def test_own_file_that_is_no_text(tmp_path, data, match):
 
 def test_unknown_names(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    known = "Known: dracula, speeches, addresses, shelf, or the path"
+    known = "Known: dracula, speeches, addresses, shelf, stoker, or the path"
     with pytest.raises(ValueError, match=f"no corpus 'Drakula'. {known}"):
         load_corpus("Drakula")
     for missing in ("mine.txt", "folder/mine", Path("dracula"), tmp_path):

@@ -75,6 +75,7 @@ def library(server, monkeypatch):
     shelf = [
         {
             "title": f"The Story of {name.upper()}",
+            "author": "Bram Stoker" if name in "cd" else "Somebody",
             "url": f"{server.url}/{name}.txt",
             "file": f"{name}.txt",
             "sha256": hashlib.sha256(FILES[f"{name}.txt"]).hexdigest(),
@@ -98,6 +99,17 @@ def test_the_novels_are_downloaded_once_cleaned_and_joined_in_their_order(tmp_pa
     assert load_novels(tmp_path / "new") == list(STORIES.values())
     assert load_corpus("shelf", folder=tmp_path / "new") == WHOLE
     assert library.asked == list(FILES)  # no more requests
+
+
+def test_of_one_writer_only_the_novels_are_asked_for(tmp_path, library):
+    stories = [STORIES["c"], STORIES["d"]]
+    assert load_corpus("stoker", folder=tmp_path) == "\n\n".join(stories)
+    assert load_novels(tmp_path, author="Bram Stoker") == stories
+    assert library.asked == ["c.txt", "d.txt"] and set(on_disk(tmp_path)) == {"c.txt", "d.txt"}
+    library.answers = {"a.txt": 404}
+    assert load_novels(tmp_path, author="Nobody") == []
+    with pytest.raises(CorpusUnavailable, match="\n0 of 4 novels"):
+        load_corpus("shelf", folder=tmp_path)
 
 
 @pytest.mark.parametrize("kept", range(4))
@@ -180,10 +192,11 @@ def test_the_command_knows_no_other_names(tmp_path, library, capsys, names, unkn
 # --- what is held out ---
 
 
-def test_with_the_shelf_goes_the_end_of_what_is_learned_of_dracula(monkeypatch):
-    texts = {"shelf": "novels", "dracula": "".join(map(chr, range(1000, 2000)))}
+@pytest.mark.parametrize("name", ["shelf", "stoker"])
+def test_with_novels_goes_the_end_of_what_is_learned_of_dracula(monkeypatch, name):
+    texts = {name: "novels", "dracula": "".join(map(chr, range(1000, 2000)))}
     monkeypatch.setattr(corpora, "load_corpus", lambda name, fallback=None: texts[name])
-    train, held_out = load_split("shelf")
+    train, held_out = load_split(name)
     learned, judges = split_tail(texts["dracula"])
     assert (train, held_out) == ("novels", learned[-90:])
     assert set(held_out).isdisjoint(judges)

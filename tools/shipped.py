@@ -28,6 +28,9 @@ NOVEL = (
     "--corpus dracula --fast --seq-len 64 --beta-2 0.99 --dropout 0.35 --weight-dropout 0.2"
     " --evaluations 0 --checkpoint-seconds 60"
 )
+WIDE = (
+    "--fast --batch-size 128 --seq-len 64 --beta-2 0.99 --evaluations 0 --checkpoint-seconds 60"
+)
 # Notebook 08 compares these two: about equally many weights, and the same training but for the
 # peak rate, which is for each the best of four on validation text.
 PAIR = "--corpus dracula --steps 1500 --seq-len 64 --dropout 0.2 --evaluations 0"
@@ -35,12 +38,14 @@ STAGES = {
     "shelf": f"{SHELF} --hidden-size 768 --embedding-size 64 --minutes 75 --peak-rate 6e-3",
     "shelf_again": f"{SHELF} --start-from runs/shelf --steps 6498 --peak-rate 3e-3",
     "dracula_768": f"{NOVEL} --steps 2960 --peak-rate 1.5e-3 --start-from runs/shelf_again",
-    # The network gets 256 more units, and goes on with the shelf.
-    "shelf_wide": "--corpus shelf --start-from runs/dracula_768 --hidden-size 1024 --fast"
-    " --batch-size 128 --seq-len 64 --warmup-steps 100 --beta-2 0.99 --dropout 0 --evaluations 0"
-    " --checkpoint-seconds 60 --minutes 70 --peak-rate 3e-3",
-    "dracula": f"{NOVEL} --steps 1480 --batch-size 64 --peak-rate 2e-3"
-    " --start-from runs/shelf_wide",
+    # The network gets 256 more units, and goes on with the shelf; then Stoker's novels on it.
+    "shelf_wide": "--corpus shelf --start-from runs/dracula_768 --hidden-size 1024"
+    f" {WIDE} --warmup-steps 100 --dropout 0 --minutes 70 --peak-rate 3e-3",
+    "shelf_wide_again": "--corpus shelf --start-from runs/shelf_wide"
+    f" {WIDE} --warmup-steps 100 --dropout 0 --steps 3249 --peak-rate 2e-3",
+    "stoker": "--corpus stoker --start-from runs/shelf_wide_again"
+    f" {WIDE} --warmup-steps 50 --dropout 0.1 --steps 377 --peak-rate 1.5e-3",
+    "dracula": f"{NOVEL} --steps 1480 --batch-size 64 --peak-rate 2e-3 --start-from runs/stoker",
     "addresses": "--corpus addresses --start-from runs/shelf_again --fast --steps 2130"
     " --batch-size 64 --seq-len 64 --peak-rate 3e-3 --beta-2 0.99 --dropout 0.05 --evaluations 0"
     " --checkpoint-seconds 60",
