@@ -25,7 +25,7 @@ CELL_METADATA = {"tags", "slideshow", "jupyter"}
 # README's picture is a figure of the course: notebook, start of its alternative text, file.
 PICTURE = (
     "05_train_on_dracula.ipynb",
-    "Held-out bits per character against seconds",
+    "Bits per character on unseen text against seconds",
     "docs/learning_curve.png",
 )
 WIDGET = "application/vnd.jupyter.widget-view+json"
