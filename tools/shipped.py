@@ -28,9 +28,7 @@ NOVEL = (
     "--corpus dracula --fast --seq-len 64 --beta-2 0.99 --dropout 0.35 --weight-dropout 0.2"
     " --evaluations 0 --checkpoint-seconds 60"
 )
-WIDE = (
-    "--fast --batch-size 128 --seq-len 64 --beta-2 0.99 --evaluations 0 --checkpoint-seconds 60"
-)
+WIDE = "--fast --batch-size 128 --seq-len 64 --beta-2 0.99 --evaluations 0 --checkpoint-seconds 60"
 # Notebook 08 compares these two: about equally many weights, and the same training but for the
 # peak rate, which is for each the best of four on validation text.
 PAIR = "--corpus dracula --steps 1500 --seq-len 64 --dropout 0.2 --evaluations 0"
