@@ -8,88 +8,6 @@ from helpers.exercises import Wrong, array, exercise, function, near
 
 @exercise(
     "03.1",
-    "First find f: which number, to the power of 100, is a half?",
-    "f = 0.5 ** 0.01. Then turn f = sigmoid(b) round: b = log(f / (1 - f)).",
-)
-def half_a_load(answer):
-    """Expect the forget-gate bias at which half of a load is left after 100 steps."""
-    f = 0.5**0.01
-    near(
-        answer,
-        np.log(f / (1 - f)),
-        within=0.02,
-        usual={
-            f: "That is f itself. Which bias gives it?",
-            0.0: "Then half is left after *one* step.",
-            np.log10(
-                f / (1 - f)
-            ): "The sigmoid is made with e, so its inverse has the natural logarithm.",
-        },
-    )
-    return "Nearly 5, where Keras starts at 1. Half a load after 100 steps takes an f of 0.993."
-
-
-@exercise(
-    "03.2",
-    "How many blocks of weights does a cell with i = 1 - f need, instead of four?",
-    "Three blocks; each has 32 + 256 weights and a bias for each of 256 units.",
-)
-def coupled_weights(answer):
-    """Expect the number of weights of an LSTM with i = 1 - f, 32 inputs and 256 units."""
-    block = (32 + 256 + 1) * 256
-    near(
-        answer,
-        3 * block,
-        within=0.5,
-        usual={
-            4 * block: "That is the whole LSTM. Which weights are no longer needed?",
-            block: "That is one block, the one that is saved. How many are left?",
-            3 * (32 + 256) * 256: "The biases are missing.",
-            2 * block: "Only the input gate goes; forget gate, candidate and output gate stay.",
-        },
-    )
-    return "A quarter is saved, and Greff et al. (2017) found that little is lost."
-
-
-@exercise(
-    "03.3",
-    "Cut into three: np.split(x @ W + h @ U + b, 3). The input gate is no longer computed.",
-    "new_c = f * c + (1 - f) * g, and the hidden state is made of the *new* c.",
-)
-def coupled_step(answer):
-    """Expect a function `step(x, h, c, W, U, b)`, blocks f, g, o, that returns h and c after it."""
-    step, rng = function(answer), np.random.default_rng(3)
-    x, h, c = rng.normal(size=3), rng.normal(size=4), rng.normal(size=4)
-    W, U, b = rng.normal(size=(3, 12)), rng.normal(size=(4, 12)), rng.normal(size=12)
-    a_f, a_g, a_o = np.split(x @ W + h @ U + b, 3)
-    f, g, o = sigmoid(a_f), np.tanh(a_g), sigmoid(a_o)
-    right = f * c + (1 - f) * g
-    found = step(x, h, c, W, U, b)
-    if not isinstance(found, tuple | list) or len(found) < 2:
-        raise Wrong("Return the new h and the new c.")
-    new_h, new_c = (array(each, (4,)) for each in found[:2])
-    if np.allclose(new_c, o * np.tanh(right)) and np.allclose(new_h, right):
-        raise Wrong("h and c came back in the other order.")
-    for usual, message in (
-        (f * c + f * g, "The input gate is the forget gate here: what stays and what comes should "
-         "sum to 1."),
-        ((1 - f) * c + f * g, "f says what *stays*: it belongs to the old c."),
-        (f * c + g, "The candidate comes in unweighted: what stays and what comes sum to 1."),
-        (f * c + (1 - f) * a_g, "The candidate is not squashed: where is its tanh?"),
-    ):  # fmt: skip
-        if np.allclose(new_c, usual):
-            raise Wrong(message)
-    if not np.allclose(new_c, right):
-        raise Wrong("The new c is wrong. Are the blocks cut in the order f, g, o?")
-    if np.allclose(new_h, o * np.tanh(c)):
-        raise Wrong("c is right; h is made of the old c, and should be made of the new one.")
-    if not np.allclose(new_h, o * np.tanh(right)):
-        raise Wrong("c is right, h is not: h = o tanh(new c).")
-    return "The GRU's update gate is the same idea."
-
-
-@exercise(
-    "03.4",
     "Which `dh` does the line that starts with `dc = dc + dh` need: the one that came in at this "
     "step, or the one that leaves it?",
     "`dh` is overwritten before `dc` has used it.",
@@ -133,6 +51,88 @@ def _wrong_blocks(backward, time):
         for ours, weight in zip(found, right, strict=True)
     ]
     return np.any(off, axis=0)
+
+
+@exercise(
+    "03.2",
+    "First find f: which number, to the power of 100, is a half?",
+    "f = 0.5 ** 0.01. Then turn f = sigmoid(b) round: b = log(f / (1 - f)).",
+)
+def half_a_load(answer):
+    """Expect the forget-gate bias at which half of a load is left after 100 steps."""
+    f = 0.5**0.01
+    near(
+        answer,
+        np.log(f / (1 - f)),
+        within=0.02,
+        usual={
+            f: "That is f itself. Which bias gives it?",
+            0.0: "Then half is left after *one* step.",
+            np.log10(
+                f / (1 - f)
+            ): "The sigmoid is made with e, so its inverse has the natural logarithm.",
+        },
+    )
+    return "Nearly 5, where Keras starts at 1. Half a load after 100 steps takes an f of 0.993."
+
+
+@exercise(
+    "03.3",
+    "How many blocks of weights does a cell with i = 1 - f need, instead of four?",
+    "Three blocks; each has 32 + 256 weights and a bias for each of 256 units.",
+)
+def coupled_weights(answer):
+    """Expect the number of weights of an LSTM with i = 1 - f, 32 inputs and 256 units."""
+    block = (32 + 256 + 1) * 256
+    near(
+        answer,
+        3 * block,
+        within=0.5,
+        usual={
+            4 * block: "That is the whole LSTM. Which weights are no longer needed?",
+            block: "That is one block, the one that is saved. How many are left?",
+            3 * (32 + 256) * 256: "The biases are missing.",
+            2 * block: "Only the input gate goes; forget gate, candidate and output gate stay.",
+        },
+    )
+    return "A quarter is saved, and Greff et al. (2017) found that little is lost."
+
+
+@exercise(
+    "03.4",
+    "Cut into three: np.split(x @ W + h @ U + b, 3). The input gate is no longer computed.",
+    "new_c = f * c + (1 - f) * g, and the hidden state is made of the *new* c.",
+)
+def coupled_step(answer):
+    """Expect a function `step(x, h, c, W, U, b)`, blocks f, g, o, that returns h and c after it."""
+    step, rng = function(answer), np.random.default_rng(3)
+    x, h, c = rng.normal(size=3), rng.normal(size=4), rng.normal(size=4)
+    W, U, b = rng.normal(size=(3, 12)), rng.normal(size=(4, 12)), rng.normal(size=12)
+    a_f, a_g, a_o = np.split(x @ W + h @ U + b, 3)
+    f, g, o = sigmoid(a_f), np.tanh(a_g), sigmoid(a_o)
+    right = f * c + (1 - f) * g
+    found = step(x, h, c, W, U, b)
+    if not isinstance(found, tuple | list) or len(found) < 2:
+        raise Wrong("Return the new h and the new c.")
+    new_h, new_c = (array(each, (4,)) for each in found[:2])
+    if np.allclose(new_c, o * np.tanh(right)) and np.allclose(new_h, right):
+        raise Wrong("h and c came back in the other order.")
+    for usual, message in (
+        (f * c + f * g, "The input gate is the forget gate here: what stays and what comes should "
+         "sum to 1."),
+        ((1 - f) * c + f * g, "f says what *stays*: it belongs to the old c."),
+        (f * c + g, "The candidate comes in unweighted: what stays and what comes sum to 1."),
+        (f * c + (1 - f) * a_g, "The candidate is not squashed: where is its tanh?"),
+    ):  # fmt: skip
+        if np.allclose(new_c, usual):
+            raise Wrong(message)
+    if not np.allclose(new_c, right):
+        raise Wrong("The new c is wrong. Are the blocks cut in the order f, g, o?")
+    if np.allclose(new_h, o * np.tanh(c)):
+        raise Wrong("c is right; h is made of the old c, and should be made of the new one.")
+    if not np.allclose(new_h, o * np.tanh(right)):
+        raise Wrong("c is right, h is not: h = o tanh(new c).")
+    return "The GRU's update gate is the same idea."
 
 
 @exercise(
