@@ -41,9 +41,13 @@ STAGES = {
     f" {WIDE} --warmup-steps 100 --dropout 0 --minutes 70 --peak-rate 3e-3",
     "shelf_wide_again": "--corpus shelf --start-from runs/shelf_wide"
     f" {WIDE} --warmup-steps 100 --dropout 0 --steps 3249 --peak-rate 2e-3",
-    "stoker": "--corpus stoker --start-from runs/shelf_wide_again"
+    "shelf_wide_third": "--corpus shelf --start-from runs/shelf_wide_again"
+    f" {WIDE} --warmup-steps 100 --dropout 0 --steps 4000 --peak-rate 2e-3",
+    "stoker": "--corpus stoker --start-from runs/shelf_wide_third"
     f" {WIDE} --warmup-steps 50 --dropout 0.1 --steps 377 --peak-rate 1.5e-3",
-    "dracula": f"{NOVEL} --steps 1480 --batch-size 64 --peak-rate 2e-3 --start-from runs/stoker",
+    "dracula": "--corpus dracula --start-from runs/stoker --fast --batch-size 64 --seq-len 64"
+    " --beta-2 0.99 --evaluations 0 --checkpoint-seconds 60 --dropout 0.1 --steps 820"
+    " --peak-rate 2e-3",
     "addresses": "--corpus addresses --start-from runs/shelf_again --fast --steps 2130"
     " --batch-size 64 --seq-len 64 --peak-rate 3e-3 --beta-2 0.99 --dropout 0.05 --evaluations 0"
     " --checkpoint-seconds 60",
