@@ -37,6 +37,10 @@ class Recipe:
         Largest norm of all gradients together.
     weight_dropout : float
         Share of the recurrent weights that each step drops, see `make_train_step`.
+    fresh_starts : float
+        Share of the streams whose state is emptied before each step: a model that always reads on
+        learns little of how to begin (after Melis, Dyer and Blunsom, "On the state of the art of
+        evaluation in neural language models", 2018).
     keep_best : bool
         Early stopping: at the end, restore the weights of the best evaluation. The held-out text
         has then influenced the training, so report the score on another text.
@@ -63,6 +67,7 @@ class Recipe:
     beta_2: float = 0.999
     clip_norm: float | None = 1.0
     weight_dropout: float = 0.0
+    fresh_starts: float = 0.0
     keep_best: bool = False
 
     def __post_init__(self):
@@ -81,7 +86,7 @@ class Recipe:
             raise ValueError(f"peak_rate should be 0 or more, not {self.peak_rate}.")
         if self.clip_norm is not None and not self.clip_norm > 0:
             raise ValueError(f"clip_norm should be positive or None, not {self.clip_norm}.")
-        for name in ("weight_dropout", "beta_1", "beta_2"):
+        for name in ("weight_dropout", "fresh_starts", "beta_1", "beta_2"):
             share = getattr(self, name)
             if not 0 <= share < 1:
                 raise ValueError(f"{name} should be from 0 to less than 1, not {share}.")

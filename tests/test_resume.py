@@ -91,6 +91,12 @@ def test_a_resumed_run_drops_the_same_recurrent_weights(tmp_path, thinned):
     assert_same_run(train(tmp_path, weight_dropout=0.3), thinned)
 
 
+def test_a_resumed_run_empties_the_same_states(tmp_path):
+    whole = train(fresh_starts=0.5)
+    train(tmp_path, fresh_starts=0.5, on_step=stop_at(7))
+    assert_same_run(train(tmp_path, fresh_starts=0.5), whole)
+
+
 def test_a_plain_network_is_trained_saved_and_resumed(tmp_path):
     plain = {"sizes": {"cell": "rnn"}, "weight_dropout": 0.3}
     whole = train(**plain)
@@ -286,7 +292,8 @@ def test_a_long_run_is_resumed(tmp_path, idle):
     "name, change",
     [
         *((name, {name: 7}) for name in ("steps", "batch_size", "seq_len", "warmup_steps")),
-        *((name, {name: 0.1}) for name in ("peak_rate", "weight_dropout", "minutes")),
+        *((name, {name: 0.1}) for name in ("peak_rate", "weight_dropout", "fresh_starts")),
+        ("minutes", {"minutes": 0.1}),
         ("clip_norm", {"clip_norm": None}),
         ("keep_best", {"keep_best": True}),
         *((name, {"sizes": {name: 9}}) for name in ("hidden_size", "embedding_size", "seed")),

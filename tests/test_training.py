@@ -96,7 +96,7 @@ def test_numbers_that_make_no_sense_are_refused(options, message):
         Recipe(**{"steps": 1} | options)
 
 
-@pytest.mark.parametrize("name", ["weight_dropout", "beta_1", "beta_2"])
+@pytest.mark.parametrize("name", ["weight_dropout", "fresh_starts", "beta_1", "beta_2"])
 @pytest.mark.parametrize("share", [-0.1, 1, 1.0, np.nan])
 def test_shares_are_less_than_one(name, share):
     with pytest.raises(ValueError, match=f"{name} should be .* less than 1, not {share}"):
@@ -265,6 +265,24 @@ def test_weight_dropout_changes_neither_scores_nor_weights():
     assert history.curve() == plain.curve()
     assert abs(np.subtract(history.train_bits, plain.train_bits)).max() > 0.01
     assert_same_weights(start, model)
+
+
+def test_fresh_starts_empty_whole_streams_a_share_of_them_others_at_each_step():
+    state = [np.ones((2000, 3)), np.full((2000, 3), 2.0)]
+    hidden, cell = training.freshly_started(state, 0.3, step=4)
+    assert np.isin(hidden.mean(axis=1), [0, 1]).all() and (cell == 2 * hidden).all()
+    assert hidden.mean() == pytest.approx(0.7, abs=0.05)
+    assert (hidden != training.freshly_started(state, 0.3, step=5)[0]).any()
+    assert (state[0] == 1).all()
+
+
+def test_fresh_starts_are_trained_from_an_empty_state():
+    # At a rate of zero, bits after the first step, which starts from nothing, tell the states.
+    options = {"sizes": {"dropout": 0.0}, "peak_rate": 0.0}
+    (plain, _), (fresh, _) = train(**options), train(**options, fresh_starts=0.999)
+    assert plain.train_bits[0] == fresh.train_bits[0]
+    assert abs(np.subtract(plain.train_bits, fresh.train_bits)).max() > 1e-4
+    assert fresh.curve() == plain.curve()
 
 
 def test_held_out_text_does_not_reach_the_weights(whole):

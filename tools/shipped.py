@@ -47,7 +47,7 @@ STAGES = {
     f" {WIDE} --warmup-steps 50 --dropout 0.1 --steps 377 --peak-rate 1.5e-3",
     "dracula": "--corpus dracula --start-from runs/stoker --fast --batch-size 64 --seq-len 64"
     " --beta-2 0.99 --evaluations 0 --checkpoint-seconds 60 --dropout 0.1 --steps 820"
-    " --peak-rate 2e-3",
+    " --peak-rate 2e-3 --fresh-starts 0.05",
     "addresses": "--corpus addresses --start-from runs/shelf_again --fast --steps 2130"
     " --batch-size 64 --seq-len 64 --peak-rate 3e-3 --beta-2 0.99 --dropout 0.05 --evaluations 0"
     " --checkpoint-seconds 60",
