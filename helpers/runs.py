@@ -188,6 +188,22 @@ class Display:
             self.bar.close()
 
 
+def freshly_started(state, share, step):
+    """Return the state with that of a random share of the streams emptied.
+
+    The number of the step is the seed: a resumed run empties the same.
+
+    Examples
+    --------
+    >>> freshly_started([np.ones((4, 1))], share=0.5, step=1)[0].ravel()
+    array([1., 1., 0., 1.])
+    """
+    if not share:
+        return state
+    kept = np.random.default_rng(step).random((len(state[0]), 1)) >= share
+    return [part * kept.astype(np.float32) for part in state]
+
+
 @dataclass
 class Run:
     """What changes while a model is trained, and the folder where it is kept.
@@ -264,8 +280,9 @@ class Run:
 
     def take_step(self, train_step, inputs, targets):
         """Train on one batch, and carry the state over to the next."""
+        state = freshly_started(self.state, self.recipe.fresh_starts, self.steps_taken)
         with _interrupt_deferred():
-            loss, *self.state = train_step(inputs, targets, self.state)
+            loss, *self.state = train_step(inputs, targets, state)
             self.history.train_bits.append(float(loss) / np.log(2))
         self.require_finite(self.history.train_bits[-1])
 

@@ -32,20 +32,6 @@ def learning_rate(progress, step, peak=1.5e-2, warmup_steps=50):
     return peak * warm * 0.5 * (1.0 + np.cos(np.pi * min(progress, 1.0)))
 
 
-def freshly_started(state, share, step):
-    """Return the state with that of a random share of the streams emptied.
-
-    The number of the step is the seed: a resumed run empties the same.
-
-    Examples
-    --------
-    >>> freshly_started([np.ones((4, 1))], share=0.5, step=1)[0].ravel()
-    array([1., 1., 0., 1.])
-    """
-    kept = np.random.default_rng(step).random((len(state[0]), 1)) >= share
-    return [part * kept.astype(np.float32) for part in state]
-
-
 def make_train_step(model, optimizer, weight_dropout=0.0):
     """Compile one training step: `loss, *state = step(inputs, targets, state)`.
 
@@ -173,8 +159,6 @@ def fit(
             batch = step % len(inputs)
             if batch == 0:
                 run.state = zero_state(model, recipe.batch_size)  # the text begins again
-            if recipe.fresh_starts:
-                run.state = freshly_started(run.state, recipe.fresh_starts, step)
             rate = learning_rate(progress, step, recipe.peak_rate, recipe.warmup_steps)
             run.optimizer.learning_rate = rate
             # Truncated backpropagation: gradients stop at the ends of a batch, the state goes on.

@@ -13,7 +13,7 @@ from helpers import training
 from helpers.backend import keras
 from helpers.evaluation import bits_per_char
 from helpers.models import build_char_model, load_model, zero_state
-from helpers.runs import History, Recipe
+from helpers.runs import History, Recipe, freshly_started
 from helpers.storage import read_model
 from helpers.text import Vocabulary, make_streams
 from helpers.training import learning_rate, make_train_step
@@ -269,10 +269,10 @@ def test_weight_dropout_changes_neither_scores_nor_weights():
 
 def test_fresh_starts_empty_whole_streams_a_share_of_them_others_at_each_step():
     state = [np.ones((2000, 3)), np.full((2000, 3), 2.0)]
-    hidden, cell = training.freshly_started(state, 0.3, step=4)
+    hidden, cell = freshly_started(state, 0.3, step=4)
     assert np.isin(hidden.mean(axis=1), [0, 1]).all() and (cell == 2 * hidden).all()
     assert hidden.mean() == pytest.approx(0.7, abs=0.05)
-    assert (hidden != training.freshly_started(state, 0.3, step=5)[0]).any()
+    assert (hidden != freshly_started(state, 0.3, step=5)[0]).any()
     assert (state[0] == 1).all()
 
 
