@@ -37,6 +37,7 @@ OTHER = {
     "beta_2": 0.97,
     "clip_norm": 0.5,
     "weight_dropout": 0.1,
+    "fresh_starts": 0.2,
     "keep_best": True,
 }
 
