@@ -24,10 +24,6 @@ SHELF = (
     "--corpus shelf --fast --batch-size 64 --seq-len 64 --warmup-steps 100 --beta-2 0.99"
     " --dropout 0 --evaluations 10 --checkpoint-seconds 60"
 )
-NOVEL = (
-    "--corpus dracula --fast --seq-len 64 --beta-2 0.99 --dropout 0.35 --weight-dropout 0.2"
-    " --evaluations 0 --checkpoint-seconds 60"
-)
 WIDE = "--fast --batch-size 128 --seq-len 64 --beta-2 0.99 --evaluations 0 --checkpoint-seconds 60"
 # Notebook 08 compares these two: about equally many weights, and the same training but for the
 # peak rate, which is for each the best of four on validation text.
@@ -35,7 +31,9 @@ PAIR = "--corpus dracula --steps 1500 --seq-len 64 --dropout 0.2 --evaluations 0
 STAGES = {
     "shelf": f"{SHELF} --hidden-size 768 --embedding-size 64 --minutes 75 --peak-rate 6e-3",
     "shelf_again": f"{SHELF} --start-from runs/shelf --steps 6498 --peak-rate 3e-3",
-    "dracula_768": f"{NOVEL} --steps 2960 --peak-rate 1.5e-3 --start-from runs/shelf_again",
+    "dracula_768": "--corpus dracula --fast --seq-len 64 --beta-2 0.99 --dropout 0.35"
+    " --weight-dropout 0.2 --evaluations 0 --checkpoint-seconds 60 --steps 2960"
+    " --peak-rate 1.5e-3 --start-from runs/shelf_again",
     # The network gets 256 more units, and goes on with the shelf; then Stoker's novels on it.
     "shelf_wide": "--corpus shelf --start-from runs/dracula_768 --hidden-size 1024"
     f" {WIDE} --warmup-steps 100 --dropout 0 --minutes 70 --peak-rate 3e-3",
